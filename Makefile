@@ -1,0 +1,39 @@
+# Two commands on a fresh machine: `make run`, `make test`. Both need Python 3.11, make and a
+# package index; everything else goes into .venv here.
+PYTHON ?= python3.11
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: help run call test lint format clean
+
+help: ## Show this
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
+
+$(READY): requirements.txt setup.cfg
+	@command -v $(PYTHON) >/dev/null || { echo "make: PYTHON=$(PYTHON) is not there; name a Python 3.11 with PYTHON=..." >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.txt
+	@touch $@
+
+run: $(READY) ## Start Redis, the listener and the workers; Ctrl-C ends them
+	@$(BIN)/honcho run $(CURDIR)/$(BIN)/python -m eslbot check
+	@exec $(BIN)/honcho start
+
+call: $(READY) ## Call the running listener: SAY="..." KEYS="42#" WAV=file.wav INTERRUPT="..."
+	@$(BIN)/honcho run $(CURDIR)/$(BIN)/python -m eslbot call \
+		$(if $(WAV),--wav "$(WAV)") $(if $(SAY),--say "$(SAY)") \
+		$(if $(KEYS),--keys "$(KEYS)") $(if $(INTERRUPT),--interrupt "$(INTERRUPT)")
+
+test: $(READY) ## Run all tests
+	$(BIN)/python -m pytest
+
+lint: $(READY) ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy eslbot workers
+
+format: $(READY) ## Let ruff rewrite
+	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+clean: ## Remove what was made here
+	rm -rf .venv var

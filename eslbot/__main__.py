@@ -1,0 +1,150 @@
+"""The command line: `eslbot COMMAND`, or `python -m eslbot COMMAND`."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+import redis
+
+from workers import streams
+from workers.bot import Bot, BotError
+from workers.bot import load as load_bot
+from workers.settings import Settings, SettingsError, reference
+from workers.settings import load as load_settings
+
+
+class Trouble(Exception):
+    """Ends the command with exit code 2 and this one line."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit codes: 0 all well, 1 it did not come out right, 2 something is set up wrongly."""
+    parser = argparse.ArgumentParser(prog="eslbot", description="A voice bot behind FreeSWITCH.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("serve", help="accept calls from FreeSWITCH")
+    commands.add_parser("redis", help="run the Redis that comes along")
+    check = commands.add_parser("check", help="is everything set up rightly? (before a start)")
+    check.add_argument("bot", nargs="?", help="check this bot's file alone")
+    commands.add_parser("settings", help="print the reference of all settings")
+    _call_arguments(commands.add_parser("call", help="call the listener from a stand-in switch"))
+    _freeswitch_arguments(commands.add_parser("freeswitch", help="write FreeSWITCH's files"))
+    arguments = parser.parse_args(argv)
+    try:
+        if arguments.command == "settings":
+            print(reference())
+            return 0
+        settings = load_settings()
+        logging.basicConfig(
+            level=settings.log_level.upper(), format="%(levelname).1s %(name)s: %(message)s"
+        )
+        return _run(arguments, settings)
+    except (Trouble, SettingsError, BotError) as error:
+        print(f"eslbot {arguments.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(arguments: argparse.Namespace, settings: Settings) -> int:
+    if arguments.command == "serve":
+        return _serve(settings)
+    if arguments.command == "redis":
+        from eslbot import redis_server
+
+        try:
+            redis_server.run(settings)
+        except redis_server.NoRedis as error:
+            raise Trouble(str(error)) from None
+    if arguments.command == "check":
+        from eslbot.check import check
+
+        if arguments.bot:
+            bot = load_bot(Path(arguments.bot))
+            print(f"{arguments.bot}: bot {bot.name}, {len(bot.intents)} intents: right")
+            return 0
+        return check(settings)
+    if arguments.command == "freeswitch":
+        return _freeswitch(arguments, settings)
+    from eslbot.first_call import run
+
+    return run(arguments, settings)
+
+
+def _bot(settings: Settings) -> Bot:
+    try:
+        return load_bot(Path(settings.bot))
+    except BotError as error:
+        raise Trouble(f"ESLBOT_BOT: {error}") from None
+
+
+def _serve(settings: Settings) -> int:
+    from gevent import monkey
+
+    # redis-py's sockets must not stop the other calls. Before anything opens one.
+    monkey.patch_all()
+    bot = _bot(settings)
+    from eslbot.listener import Listener
+    from eslbot.server import ServerError
+    from eslbot.vad import VadError
+
+    try:
+        Listener(settings, bot).run()
+    except ServerError as error:
+        raise Trouble(f"ESLBOT_LISTEN_PORT: {error}") from None
+    except (redis.RedisError, ValueError) as error:
+        raise Trouble(f"REDIS_URL: {streams.plain(error)}") from None
+    except VadError as error:
+        raise Trouble(str(error)) from None
+    return 0
+
+
+def _call_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Call the running listener from a stand-in switch, and print the conversation. "
+        "Steps are done in the order given, each when the bot has finished speaking; "
+        "without any, the caller asks for a balance and then for a person."
+    )
+    for flag, what in (
+        ("--say", "words to be spoken to the bot by a synthesised caller"),
+        ("--wav", "a WAV file to be played to it (8 kHz, mono, 16 bit)"),
+        ("--keys", "keys to be pressed, 0-9 * #"),
+        ("--interrupt", "words that are said while the bot speaks"),
+    ):
+        parser.add_argument(flag, dest="steps", action=_Step, help=what)
+    parser.add_argument("--out", default="call.wav", help="stereo recording (%(default)s)")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
+                        help="a channel variable that the call begins with")  # fmt: skip
+
+
+class _Step(argparse.Action):
+    def __call__(self, parser, namespace, values, option_string=None):  # type: ignore[no-untyped-def]
+        steps = getattr(namespace, "steps", None) or []
+        namespace.steps = [*steps, (option_string.lstrip("-"), values)]
+
+
+def _freeswitch_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Write the dialplan and the native menu of the bot, and its prompts."
+    parser.add_argument("--out", required=True, type=Path, help="folder to write to")
+    parser.add_argument("--sounds-dir", default="/usr/share/freeswitch/sounds/eslbot",
+                        help="where the prompts will lie on the switch (%(default)s)")  # fmt: skip
+    parser.add_argument(
+        "--entry-extension", default="7000", help="number callers reach (%(default)s)"
+    )
+    parser.add_argument("--listener", action="append", metavar="HOST:PORT",
+                        help="listeners, in the order to try; default: this one")  # fmt: skip
+
+
+def _freeswitch(arguments: argparse.Namespace, settings: Settings) -> int:
+    from eslbot.freeswitch import write_files
+
+    listeners = arguments.listener or [f"{settings.listen_host}:{settings.listen_port}"]
+    return write_files(_bot(settings), settings, arguments.out, listeners=listeners,
+                       sounds_dir=arguments.sounds_dir,
+                       entry_extension=arguments.entry_extension)  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,409 @@
+"""One call, told in order: connected, greeted, listened to, answered, handed on.
+
+    session (ESL) ──keys, hang-up──┐
+    clock ──speech, playback done──┼──▶ mailbox ──▶ the call's one greenlet
+    link ──what workers say────────┘
+
+Everything that happens to a call comes through its mailbox, so that one thing happens at a
+time. The conversation with the assistant is in assistant.py, the DTMF menu in menu.py; this
+file owns the state, the switch and the way out. Whatever fails here, the caller goes on: in the
+menu, at a person, or in FreeSWITCH's own menu.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gevent.queue import Empty, Full, Queue
+
+from eslbot import call_state
+from eslbot.assistant import Assistant
+from eslbot.call_state import State
+from eslbot.endpointing import Endpointer, SpeechStarted
+from eslbot.endpointing import Event as SpeechEvent
+from eslbot.esl import EslError, clean_value
+from eslbot.link import Link
+from eslbot.media.clock import Clock
+from eslbot.media.leg import Leg
+from eslbot.media.unicast import MediaError, Unicast
+from eslbot.menu import MenuRun
+from eslbot.playback import Playback
+from eslbot.prompts import Prompts
+from eslbot.session import Session, SessionClosed, SessionError
+from eslbot.vad import Vad, VadError
+from workers.bot import Bot
+from workers.messages import DialogState, Message
+from workers.settings import Settings
+
+log = logging.getLogger(__name__)
+
+MAILBOX = 2000
+# A clock that has not ticked for so long is stuck: then the watchdog must not be renewed.
+STUCK_S = 1.0
+DIGITS = frozenset("0123456789*#ABCD")
+
+
+@dataclass(slots=True)
+class House:
+    """What all calls of a listener share."""
+
+    settings: Settings
+    bot: Bot
+    link: Link
+    clock: Clock
+    vad: Vad
+    prompts: Prompts
+    last_tick: float = 0.0
+
+
+class Left(Exception):
+    """The call is no longer ours: transferred, or hung up on purpose."""
+
+
+class Call:
+    """run() lasts as long as the call is ours, and never raises."""
+
+    def __init__(self, session: Session, house: House) -> None:
+        self.session = session
+        self.house = house
+        self.bot = house.bot
+        self.settings = house.settings
+        self.uuid = ""
+        self.state = State.CONNECTING
+        self.outcome = ""
+        self.dialog = DialogState()
+        self.variables: dict[str, str] = {}
+        self.leg: Leg | None = None
+        self.timers: dict[str, tuple[float, Callable[[], None]]] = {}
+        self._mailbox: Queue = Queue(maxsize=MAILBOX)
+        self._then: Callable[[], None] | None = None
+        self.assistant = Assistant(self)
+        self.menu = MenuRun(self)
+
+    # -- the story
+
+    def run(self) -> None:
+        try:
+            self._connect()
+            self._open_media()
+            self._greet()
+            while True:
+                self._next()
+        except Left:
+            pass
+        except SessionClosed:
+            self._end(self.outcome or "caller gone")
+        except (MediaError, VadError) as error:
+            self._native_menu(f"media: {error}")
+        except (EslError, SessionError) as error:
+            self._native_menu(f"switch: {error}")
+        except Exception as error:
+            log.exception("%s: a defect of ours", self.uuid)
+            self._native_menu(f"defect: {type(error).__name__}")
+        finally:
+            self._close()
+
+    def _connect(self) -> None:
+        settings = self.settings
+        wait_s = settings.esl_timeout_ms / 1000
+        headers = self.session.connect(wait_s)
+        self.uuid = self.session.uuid
+        self.session.on_event = self._on_event
+        self.session.subscribe(wait_s)
+        self.session.linger(2, wait_s)
+        self.house.link.register(self.uuid, self._on_worker)
+        self._adopt(headers)
+        if headers.get("Answer-State") != "answered":
+            self.session.execute("answer", timeout_s=wait_s)
+        self.record(
+            "call",
+            bot=self.bot.name,
+            known={k: v for k, v in self.variables.items() if v},
+        )
+
+    def _adopt(self, headers: dict[str, str]) -> None:
+        """What the dialplan, or an earlier listener, already knows of this call."""
+        slots = {}
+        for name, slot in self.bot.slots.items():
+            value = headers.get(f"variable_{slot.variable}", "")
+            if slot.accepts(value):
+                slots[name] = self.variables[slot.variable] = value
+        intent = headers.get("variable_ai_intent", "")
+        if intent in self.bot.intents:
+            self.variables["ai_intent"] = intent
+            self.dialog = DialogState(intent, slots)
+        else:
+            self.dialog = DialogState(None, slots)
+        self.set_variables(
+            {"ai_language": headers.get("variable_ai_language") or self.bot.language}
+        )
+
+    def _open_media(self) -> None:
+        settings = self.settings
+        rate = int(self.session.headers.get("Channel-Read-Codec-Rate", "8000"))
+        port = Unicast(settings.media_host, rate)
+        try:
+            self.session.unicast(*port.address, timeout_s=settings.esl_timeout_ms / 1000)
+            place = self.house.vad.open()
+        except BaseException:
+            port.close()
+            raise
+        endpointer = Endpointer(
+            start=settings.vad_start_percent / 100,
+            stop=settings.vad_stop_percent / 100,
+            min_speech_ms=settings.min_speech_ms,
+            silence_ms=settings.endpoint_silence_ms,
+            preroll_ms=settings.preroll_ms,
+            max_ms=settings.max_utterance_s * 1000,
+            chunk_ms=settings.audio_chunk_ms,
+        )
+        playback = Playback(
+            port.frame_bytes, settings.playback_lead_frames, settings.playback_max_s
+        )
+        self.leg = Leg(port, endpointer, playback, place, self._on_speech, self._on_played)
+        self.house.clock.add(self.leg)
+        self._watch_media()
+        self._renew_watchdog()
+        deadline = time.monotonic() + settings.media_timeout_ms / 1000
+        while not port.started:
+            # The command was answered with +OK whether or not it worked.
+            if time.monotonic() > deadline:
+                raise MediaError(f"no audio from the switch in {settings.media_timeout_ms} ms")
+            self._next(until=min(deadline, time.monotonic() + 0.05))
+
+    def _greet(self) -> None:
+        assert self.leg is not None
+        self.leg.listening = True
+        if not self.house.link.healthy or not all(self.house.link.workers.values()):
+            self.fail("no workers" if self.house.link.healthy else "Redis is away")
+            return
+        if not self.say(self.bot.greeting):
+            self._native_menu("no prompts yet")
+
+    # -- what happens to it: other greenlets only put into the mailbox
+
+    def _post(self, handle: Callable[..., None], *args: Any) -> None:
+        try:
+            self._mailbox.put_nowait((handle, args))
+        except Full:
+            # A wedged call: its watchdog is no longer renewed, and FreeSWITCH takes over.
+            log.error("%s: mailbox full", self.uuid)
+
+    def _on_worker(self, epoch: int, message: Message) -> None:
+        self._post(self.assistant.on_worker, epoch, message)
+
+    def _on_speech(self, event: SpeechEvent) -> None:
+        if isinstance(event, SpeechStarted) and self.state is State.SPEAKING:
+            # At once, on the clock: nothing this call waits for may delay the silence.
+            self.assistant.cut_off(time.monotonic())
+        self._post(self.assistant.on_speech, event)
+
+    def _on_played(self) -> None:
+        self._post(self.played)
+
+    def _on_event(self, event: Any) -> None:
+        name = event.get("Event-Name")
+        if name == "DTMF":
+            digit = event.get("DTMF-Digit", "")
+            if digit in DIGITS:
+                self._post(self._on_key, digit)
+        elif name in ("CHANNEL_HANGUP", "CHANNEL_HANGUP_COMPLETE"):
+            self._post(self._on_hangup, event.get("Hangup-Cause", ""))
+
+    def trouble(self) -> None:
+        """Redis stopped working."""
+        self._post(self._on_trouble)
+
+    def send_away(self, reason: str) -> None:
+        """The listener ends: FreeSWITCH's own menu takes the caller."""
+        self._post(self._native_menu, reason)
+
+    def _next(self, until: float | None = None) -> None:
+        """Wait for one thing to happen, or for a timer, and deal with it."""
+        due = min((at for at, _ in self.timers.values()), default=time.monotonic() + 1.0)
+        if until is not None:
+            due = min(due, until)
+        try:
+            handle, args = self._mailbox.get(timeout=max(0.0, due - time.monotonic()))
+        except Empty:
+            self._run_timers()
+            if self.session.closed.is_set():
+                raise SessionClosed("the switch closed the connection") from None
+            return
+        handle(*args)
+        self._run_timers()
+
+    def _run_timers(self) -> None:
+        now = time.monotonic()
+        for name, (at, action) in sorted(self.timers.items(), key=lambda item: item[1][0]):
+            if at <= now and self.timers.get(name, (0, None))[0] == at:
+                del self.timers[name]
+                action()
+
+    def timer(self, name: str, in_s: float, action: Callable[[], None]) -> None:
+        """Run action on this greenlet after in_s seconds; a timer of that name is replaced."""
+        self.timers[name] = (time.monotonic() + in_s, action)
+
+    def no_timer(self, *names: str) -> None:
+        for name in names:
+            self.timers.pop(name, None)
+
+    def _on_hangup(self, cause: str) -> None:
+        self.record("hangup", cause=cause[:40])
+        raise SessionClosed("the caller hung up")
+
+    def _on_trouble(self) -> None:
+        if self.state in (State.HEARING, State.THINKING, State.LISTENING):
+            self.fail("Redis is away")
+
+    def _on_key(self, digit: str) -> None:
+        if self.state is State.MENU:
+            self.menu.key(digit)
+        elif self.state not in (State.LEAVING, State.ENDED, State.CONNECTING):
+            self.assistant.on_key(digit)
+
+    # -- state and speech, for assistant and menu
+
+    def go(self, event: call_state.Event) -> None:
+        self.state = call_state.after(self.state, event)
+        if self.leg:
+            interrupting = self.state is State.SPEAKING
+            self.leg.endpointer.min_speech_ms = (
+                self.settings.barge_in_speech_ms if interrupting else self.settings.min_speech_ms
+            )
+            self.leg.listening = self.state not in (State.MENU, State.LEAVING, State.ENDED)
+
+    @property
+    def playback(self) -> Playback:
+        assert self.leg is not None
+        return self.leg.playback
+
+    def say(self, text: str, then: Callable[[], None] | None = None) -> bool:
+        """Say a fixed phrase; then() when the caller has heard it. False: it has no audio."""
+        pcm = self.house.prompts.get(text)
+        if pcm is None:
+            return False
+        self.playback.begin()
+        self.playback.say(text, pcm)
+        self.when_said(then or self.assistant.listen)
+        if self.state is not State.MENU:
+            self.go(call_state.Event.SPEAK)
+        self.record("said", text=text, fixed=True)
+        return True
+
+    def when_said(self, then: Callable[[], None]) -> None:
+        """What to do when all that is in the playback was heard."""
+        self._then = then
+
+    def played(self) -> None:
+        left = self.playback.drained_at() - time.monotonic()
+        self.timer("said", max(0.0, left), self._said)
+
+    def _said(self) -> None:
+        if self.playback.busy:
+            return
+        then, self._then = self._then, None
+        if then:
+            then()
+
+    def set_variables(self, values: dict[str, str]) -> None:
+        """Onto the channel, at once; what stands there already is not sent again."""
+        clean = {k: clean_value(v) for k, v in values.items()}
+        new = {k: v for k, v in clean.items() if self.variables.get(k) != v}
+        if new:
+            self.session.set_variables(new, self.settings.esl_timeout_ms / 1000)
+            self.variables.update(new)
+
+    def record(self, what: str, **fields: Any) -> None:
+        self.house.link.record(self.uuid, what, **fields)
+
+    # -- the ways out
+
+    def fail(self, reason: str) -> None:
+        """The assistant can't go on: the menu takes over, and knows what it knew."""
+        self.to_menu(reason, announce=True)
+
+    def to_menu(self, reason: str, announce: bool) -> None:
+        """announce: say that there is trouble; otherwise the caller chose, or was told."""
+        if self.state in (State.MENU, State.LEAVING, State.ENDED):
+            return
+        log.info("%s: menu: %s", self.uuid, reason)
+        self.record("menu", reason=reason)
+        self.assistant.stop("failed over" if announce else "menu")
+        self.go(call_state.Event.FAIL)
+        self.menu.start(self.bot.phrases.to_menu if announce else None)
+
+    def resume(self) -> None:
+        """From the menu back to the assistant."""
+        self.record("resumed")
+        self.go(call_state.Event.RESUME)
+        if not self.say(self.bot.phrases.anything_else):
+            self.assistant.listen()
+
+    def transfer(self, destination: str, why: str) -> None:
+        """To one of the bot's destinations; ends our part of the call."""
+        target = self.bot.destinations[destination]
+        self._leave(target.extension, target.context, f"{why}: {destination}")
+        raise Left
+
+    def hang_up(self) -> None:
+        self._end("finished")
+        self.session.hangup("NORMAL_CLEARING")
+        raise Left
+
+    def _native_menu(self, reason: str) -> None:
+        log.warning("%s: native menu: %s", self.uuid, reason)
+        try:
+            self._leave(self.settings.menu_extension, self.settings.context, reason)
+        except (EslError, SessionError) as error:
+            # Closing the socket is the last way: the dialplan goes on behind it.
+            log.warning("%s: could not transfer: %s", self.uuid, error)
+            self._end(reason)
+        if self.state is not State.ENDED:
+            raise Left
+
+    def _leave(self, extension: str, context: str, outcome: str) -> None:
+        if self.state is not State.LEAVING:
+            self.go(call_state.Event.HAND_OVER)
+        self._end(outcome)
+        self.session.transfer(extension, context, self.settings.esl_timeout_ms / 1000)
+
+    def _end(self, outcome: str) -> None:
+        if not self.outcome or self.outcome != outcome:
+            self.outcome = outcome
+            self.assistant.stop("caller gone")
+            self.record("ended", outcome=outcome, variables=self.variables)
+            log.info("%s: %s", self.uuid, outcome)
+
+    def _close(self) -> None:
+        self.house.link.forget(self.uuid)
+        if self.leg:
+            self.house.clock.remove(self.leg)
+        self.session.close()
+
+    # -- the switch looks after us, too
+
+    def _renew_watchdog(self) -> None:
+        """From this loop, and only while the clock ticks: it stands for both working."""
+        settings = self.settings
+        if time.monotonic() - self.house.last_tick < STUCK_S:
+            self.session.renew_watchdog(
+                settings.watchdog_s,
+                settings.menu_extension,
+                settings.context,
+                settings.esl_timeout_ms / 1000,
+            )
+        self.timer("watchdog", settings.watchdog_s / 3, self._renew_watchdog)
+
+    def _watch_media(self) -> None:
+        """Audio that stays away means that unicast ended, which nothing else tells."""
+        assert self.leg is not None
+        last = self.leg.heard_at
+        limit = self.settings.media_timeout_ms / 1000
+        if last is not None and time.monotonic() - last > limit:
+            raise MediaError("the switch sends no audio any more")
+        self.timer("media", limit / 2, self._watch_media)

@@ -1,0 +1,176 @@
+"""The listener's connection to Redis: one writer, one reader, and no call ever waits for it.
+
+What calls want written goes into a bounded queue; the writer takes all of it at once, as one
+pipeline. What workers say to this listener comes on one stream, read by one reader and handed
+to the calls. Redis gone, slow or full: the calls are told, and go on without it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+import redis
+from gevent.event import Event
+from gevent.queue import Full, Queue
+
+from workers import streams
+from workers.bot import Bot
+from workers.messages import Message, MessageError, Stage, Turn, decode
+
+log = logging.getLogger(__name__)
+
+MAX_WAITING = 20_000
+MAX_BATCH = 500
+KEEP_EVERY_S = 2.0
+LOG_TTL_S = 3600
+
+OnMessage = Callable[[int, Message], None]
+
+
+class Link:
+    """on_trouble: called once each time that Redis stops working."""
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        listener: str,
+        bot: Bot,
+        ttl_s: int,
+        on_trouble: Callable[[], None],
+    ) -> None:
+        self.out = streams.out_key(listener)
+        self.healthy = False
+        self.lost = 0  # writes that never reached Redis
+        self.workers: dict[str, list[dict[str, Any]]] = {stage: [] for stage in streams.STAGES}
+        self._client = client
+        self._bot = bot
+        self._ttl_s = ttl_s
+        self._on_trouble = on_trouble
+        self._queues = streams.queues(client)
+        self._waiting: Queue = Queue(maxsize=MAX_WAITING)
+        self._handlers: dict[str, OnMessage] = {}
+        self._last: bytes | str = b"0"
+        self._running = True
+        self._tasks: list[gevent.Greenlet] = []
+        self.changed = Event()  # set whenever the keeper has looked
+
+    def start(self) -> None:
+        self._tasks = [gevent.spawn(t) for t in (self._write, self._read, self._keep)]
+
+    def stop(self) -> None:
+        """Write what waits, one second at the most, and end."""
+        self._running = False
+        gevent.joinall(self._tasks, timeout=1.0)
+        gevent.killall(self._tasks)
+        with contextlib.suppress(redis.RedisError):
+            self._client.delete(self.out)
+
+    # -- what calls use; nothing here waits
+
+    def register(self, call: str, handler: OnMessage) -> None:
+        """handler(epoch, message) is called on the reader's greenlet: must not wait."""
+        self._handlers[call] = handler
+
+    def forget(self, call: str) -> None:
+        self._handlers.pop(call, None)
+
+    def dispatch(self, turn: Turn, *stages: Stage) -> bool:
+        """Put the jobs of these stages on the queues. False: there is no point in it."""
+        return self._put(
+            lambda pipe: [streams.enqueue(pipe, self._queues, turn, s) for s in stages]
+        )
+
+    def feed(self, turn: Turn, stage: Stage, message: Message) -> bool:
+        """Append to a stage's input."""
+        return self._put(lambda pipe: streams.feed(pipe, turn, stage, message, self._ttl_s))
+
+    def record(self, call: str, what: str, **fields: Any) -> None:
+        """Append to the call's log, for who watches; see streams.py."""
+        entry = {"at": f"{time.time():.3f}", "what": what, "fields": json.dumps(fields)}
+        key = streams.log_key(call)
+
+        def write(pipe: Any) -> None:
+            pipe.xadd(key, entry, maxlen=streams.MAX_LOG_ENTRIES, approximate=True)
+            pipe.expire(key, LOG_TTL_S)
+
+        self._put(write)
+
+    def _put(self, write: Callable[[Any], object]) -> bool:
+        try:
+            self._waiting.put_nowait(write)
+        except Full:
+            self.lost += 1
+            return False
+        return self.healthy
+
+    # -- the three greenlets
+
+    def _write(self) -> None:
+        while self._running or not self._waiting.empty():
+            try:
+                batch = [self._waiting.get(timeout=0.5)]
+            except gevent.queue.Empty:
+                continue
+            while len(batch) < MAX_BATCH and not self._waiting.empty():
+                batch.append(self._waiting.get_nowait())
+            try:
+                pipe = self._client.pipeline(transaction=False)
+                for write in batch:
+                    write(pipe)
+                pipe.execute()
+            except Exception as error:
+                # A full or failing Redis: what these writes were for is lost, and said to be.
+                self.lost += len(batch)
+                self._trouble(error)
+
+    def _read(self) -> None:
+        while self._running:
+            try:
+                found: Any = self._client.xread({self.out: self._last}, count=500, block=500)
+            except redis.RedisError as error:
+                self._trouble(error)
+                gevent.sleep(0.2)
+                continue
+            for entry_id, fields in found[0][1] if found else ():
+                self._last = entry_id
+                try:
+                    call, epoch = streams.address(fields)
+                    message = decode(fields)
+                except MessageError as error:
+                    log.warning("an entry on %s is not ours: %s", self.out, error)
+                    continue
+                handler = self._handlers.get(call)
+                if handler is not None:
+                    handler(epoch, message)
+
+    def _keep(self) -> None:
+        """Is Redis there, are there workers, have they our bot? And trim what is read."""
+        while self._running:
+            try:
+                streams.put_bot(self._client, self._bot)
+                for stage in streams.STAGES:
+                    self.workers[stage] = list(streams.living(self._client, stage))
+                pipe = self._client.pipeline(transaction=False)
+                pipe.xtrim(self.out, minid=self._last, approximate=True)
+                pipe.expire(self.out, self._ttl_s)
+                pipe.execute()
+                if not self.healthy:
+                    log.info("Redis answers")
+                self.healthy = True
+            except redis.RedisError as error:
+                self._trouble(error)
+            self.changed.set()
+            self.changed.clear()
+            gevent.sleep(KEEP_EVERY_S if self.healthy else 0.5)
+
+    def _trouble(self, error: Exception) -> None:
+        was, self.healthy = self.healthy, False
+        if was:
+            log.error("Redis fails: %s", streams.plain(error))
+            self._on_trouble()

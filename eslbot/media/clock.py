@@ -1,0 +1,83 @@
+"""The clock of all calls: every 20 ms it drains, judges and plays each call's audio.
+
+One greenlet for all calls instead of one each: a tick costs a few microseconds per call, and
+the VAD sees all calls as one batch. Nothing in a tick waits.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+import gevent
+
+from eslbot.media.leg import Leg
+from eslbot.vad import Vad
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.02
+
+
+class Clock:
+    """on_tick: called at the end of each tick with its time; must not wait."""
+
+    def __init__(self, vad: Vad, on_tick: Callable[[float], None]) -> None:
+        self._vad = vad
+        self._on_tick = on_tick
+        self._legs: set[Leg] = set()
+        self._running = False
+        self.late_ticks = 0  # began more than a tick after their time
+
+    def add(self, leg: Leg) -> None:
+        self._legs.add(leg)
+
+    def remove(self, leg: Leg) -> None:
+        """Also frees the leg's place in the VAD and closes its port."""
+        if leg in self._legs:
+            self._legs.discard(leg)
+            self._vad.close(leg.place)
+            leg.port.close()
+
+    def run(self) -> None:
+        """Until stop(). Ticks are laid out in advance: a late one does not delay the next."""
+        self._running = True
+        due = time.monotonic()
+        while self._running:
+            now = time.monotonic()
+            if now - due > TICK_S:
+                self.late_ticks += 1
+                due = now
+            self.tick(now)
+            due += TICK_S
+            gevent.sleep(max(0.0, due - time.monotonic()))
+
+    def stop(self) -> None:
+        self._running = False
+
+    def tick(self, now: float) -> None:
+        waiting: list[tuple[Leg, list[bytes]]] = []
+        for leg in list(self._legs):
+            try:
+                leg.play(now)
+                found = leg.windows(now)
+            except Exception:
+                # One call's defect must not stop the clock of all others.
+                log.exception("a leg's tick failed")
+                continue
+            if found:
+                waiting.append((leg, found))
+        # Each round takes one window of each call: a call's windows have an order.
+        while waiting:
+            heard = [(leg, found.pop(0)) for leg, found in waiting]
+            odds = self._vad.probabilities(
+                [leg.place for leg, _ in heard], [window for _, window in heard]
+            )
+            for (leg, window), probability in zip(heard, odds, strict=True):
+                try:
+                    leg.judge(window, float(probability))
+                except Exception:
+                    log.exception("a leg's endpointing failed")
+            waiting = [(leg, found) for leg, found in waiting if found]
+        self._on_tick(now)

@@ -1,0 +1,95 @@
+"""One call's audio, both directions: what the clock moves on every tick.
+
+frames in ─▶ windows of 32 ms ─▶ (VAD of all calls) ─▶ endpointing ─▶ on_speech
+playback ─▶ frames out, paced
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from eslbot.endpointing import Endpointer, Event
+from eslbot.playback import Playback
+from eslbot.vad import WINDOW_BYTES
+
+# Windows kept when the clock is late; older audio is dropped, the newest is what counts.
+MAX_WINDOWS = 64
+
+
+class Port(Protocol):
+    """A door's frames; see media/unicast.py."""
+
+    @property
+    def started(self) -> bool: ...
+    @property
+    def frame_bytes(self) -> int: ...
+    def receive(self) -> bytes: ...
+    def send(self, frame: bytes) -> None: ...
+    def close(self) -> None: ...
+
+
+class Leg:
+    """Ties a port, an endpointer and a playback together.
+
+    on_speech: called with each event of the endpointer; on_played: when the last frame of what
+    there was to say has been sent. Both on the clock's greenlet: must not wait.
+    listening: whether the caller's speech matters now; in the menu it does not.
+    """
+
+    def __init__(
+        self,
+        port: Port,
+        endpointer: Endpointer,
+        playback: Playback,
+        place: int,
+        on_speech: Callable[[Event], None],
+        on_played: Callable[[], None],
+    ) -> None:
+        self.port = port
+        self.endpointer = endpointer
+        self.playback = playback
+        self.place = place
+        self.listening = False
+        self.heard_at: float | None = None  # when audio last came, by the clock
+        self.dropped_windows = 0
+        self._on_speech = on_speech
+        self._on_played = on_played
+        self._audio = bytearray()
+
+    def windows(self, now: float) -> list[bytes]:
+        """Drain the port; return the whole windows that have come together."""
+        audio = self.port.receive()
+        if audio:
+            self.heard_at = now
+            if self.playback.frame_bytes != self.port.frame_bytes:
+                self.playback.frame_bytes = self.port.frame_bytes
+            self._audio += audio
+        count = len(self._audio) // WINDOW_BYTES
+        if not count:
+            return []
+        if count > MAX_WINDOWS:
+            self.dropped_windows += count - MAX_WINDOWS
+            del self._audio[: (count - MAX_WINDOWS) * WINDOW_BYTES]
+            count = MAX_WINDOWS
+        found = [
+            bytes(self._audio[i * WINDOW_BYTES : (i + 1) * WINDOW_BYTES]) for i in range(count)
+        ]
+        del self._audio[: count * WINDOW_BYTES]
+        return found
+
+    def judge(self, window: bytes, probability: float) -> None:
+        """One window with its probability of speech."""
+        if not self.listening:
+            return
+        for event in self.endpointer.window(window, probability):
+            self._on_speech(event)
+
+    def play(self, now: float) -> None:
+        """Send the frames that are due."""
+        if not self.port.started or not self.playback.busy:
+            return
+        for frame in self.playback.due(now):
+            self.port.send(frame)
+        if not self.playback.busy:
+            self._on_played()

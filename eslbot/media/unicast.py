@@ -1,0 +1,126 @@
+"""The caller's audio both ways over FreeSWITCH's `unicast`: headerless L16 in UDP datagrams.
+
+Source: `switch_ivr.c`, switch_ivr_activate_unicast and switch_ivr_park.
+
+- FreeSWITCH's own port is learnt from its first datagram; where none comes, unicast failed,
+  although the command was answered with +OK.
+- Exactly one frame per datagram in both directions: shorter ones are played corrupted, longer
+  ones become giant RTP packets.
+- The size of a frame follows the channel's ptime and rate, so it is taken from what arrives.
+- A caller that sends no RTP still gives a frame every ptime, all bytes 0xFF: nearly silence.
+"""
+
+from __future__ import annotations
+
+import socket
+
+from workers.resample import Resampler
+
+RATE = 8000
+MAX_DATAGRAM = 4096
+# Datagrams taken from one call in one tick: more are a flood, and the others have to be heard.
+MAX_DRAIN = 50
+PTIMES_MS = (10, 20, 30, 40, 60)
+
+
+class MediaError(Exception):
+    """The media channel can't be opened, or what comes is not audio frames."""
+
+
+class Unicast:
+    """One call's socket. Give `address` to FreeSWITCH, then poll receive().
+
+    rate: of the channel's read codec, in Hz; 8000 goes through untouched.
+    """
+
+    def __init__(self, host: str, rate: int) -> None:
+        if rate not in (8000, 16000, 24000, 48000):
+            raise MediaError(f"no unicast at {rate} Hz")
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        # A plain socket, not gevent's: it is polled and never waits.
+        self._socket = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            self._socket.setblocking(False)
+            self._socket.bind((host, 0))
+        except OSError as error:
+            self._socket.close()
+            raise MediaError(f"no UDP port on {host}: {error.strerror}") from None
+        self._rate = rate
+        self._host = host
+        self._peer: tuple[str, int] | None = None
+        self._wire_bytes = 0  # of a frame on the wire, known from the first datagram
+        self._down = Resampler(rate, RATE) if rate != RATE else None
+        self._up = Resampler(RATE, rate) if rate != RATE else None
+        self._rest = bytearray()
+        self.received = 0  # frames
+        self.sent = 0  # frames
+        self.refused = 0  # datagrams that were no frames of ours
+        self.unsent = 0  # frames the kernel would not take
+
+    @property
+    def address(self) -> tuple[str, int]:
+        host, port = self._socket.getsockname()[:2]
+        return host, port
+
+    @property
+    def started(self) -> bool:
+        """The first datagram has come: there is somebody to send to."""
+        return self._peer is not None
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of a frame at 8000 Hz; 320 for 20 ms, which it is before the first datagram."""
+        return self._wire_bytes * RATE // self._rate if self._wire_bytes else 320
+
+    def receive(self) -> bytes:
+        """All audio that has come since: L16 mono 8000 Hz, b"" when there is none."""
+        parts = []
+        for _ in range(MAX_DRAIN):
+            try:
+                datagram, peer = self._socket.recvfrom(MAX_DATAGRAM)
+            except BlockingIOError:
+                break
+            except OSError:
+                # ICMP port unreachable, for instance: what matters is what comes, not this.
+                continue
+            if self._peer is None and not self._learn(datagram, peer):
+                continue
+            if peer != self._peer or len(datagram) % 2:
+                # Anyone on the network could send here: only the switch is listened to.
+                self.refused += 1
+                continue
+            self.received += 1
+            parts.append(datagram)
+        audio = b"".join(parts)
+        return self._down.feed(audio) if self._down and audio else audio
+
+    def _learn(self, datagram: bytes, peer: tuple[str, int]) -> bool:
+        size = len(datagram)
+        if size not in (self._rate * 2 * ms // 1000 for ms in PTIMES_MS):
+            self.refused += 1
+            return False
+        self._peer = peer
+        self._wire_bytes = size
+        return True
+
+    def send(self, frame: bytes) -> None:
+        """One frame of frame_bytes, L16 mono 8000 Hz."""
+        if self._peer is None:
+            return
+        if self._up is None:
+            self._put(frame)
+            return
+        self._rest += self._up.feed(frame)
+        while len(self._rest) >= self._wire_bytes:
+            self._put(bytes(self._rest[: self._wire_bytes]))
+            del self._rest[: self._wire_bytes]
+
+    def _put(self, datagram: bytes) -> None:
+        try:
+            self._socket.sendto(datagram, self._peer)  # type: ignore[arg-type]
+            self.sent += 1
+        except OSError:
+            self.unsent += 1
+
+    def close(self) -> None:
+        self._socket.close()

@@ -1,0 +1,134 @@
+"""What the bot says, frame by frame at the pace of speech, and how much of it was heard.
+
+FreeSWITCH has no flush: what was sent will be heard. So no more than `lead` frames are sent
+ahead of time, and an interruption costs just those.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+RATE = 8000
+
+
+class PlaybackFull(Exception):
+    """More speech than one call may keep."""
+
+
+@dataclass(slots=True)
+class _Sentence:
+    text: str
+    pcm: bytearray = field(default_factory=bytearray)
+    complete: bool = False
+    sent: int = 0  # bytes
+
+
+class Playback:
+    """One call's outgoing speech: L16 mono 8000 Hz, cut into frames of frame_bytes.
+
+    lead: frames sent ahead of time. max_s: seconds kept at the most.
+    """
+
+    def __init__(self, frame_bytes: int, lead: int, max_s: float) -> None:
+        self.frame_bytes = frame_bytes
+        self._frame_s = frame_bytes / 2 / RATE
+        self._lead = lead
+        self._max_bytes = int(max_s * RATE * 2)
+        self._queue: list[_Sentence] = []
+        self._kept = 0
+        self._said: list[_Sentence] = []
+        self._next_at = 0.0  # when the frame after the last one sent is due at the caller
+        self.first_frame_at: float | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Something is still to be sent, or a sentence is not complete."""
+        return bool(self._queue)
+
+    def begin(self) -> None:
+        """A new turn of the bot: what was said before is no longer asked about."""
+        self._said.clear()
+        self.first_frame_at = None
+
+    def sentence(self, text: str) -> None:
+        """Speech of this sentence follows."""
+        self._queue.append(_Sentence(text))
+
+    def feed(self, pcm: bytes) -> None:
+        """More speech of the last sentence. Raises PlaybackFull."""
+        if self._kept + len(pcm) > self._max_bytes:
+            raise PlaybackFull(f"over {self._max_bytes // 2 // RATE} s of speech")
+        self._kept += len(pcm)
+        self._queue[-1].pcm += pcm
+
+    def complete(self) -> None:
+        """The last sentence is all there."""
+        if self._queue:
+            self._queue[-1].complete = True
+
+    def say(self, text: str, pcm: bytes) -> None:
+        """One whole sentence."""
+        self.sentence(text)
+        self.feed(pcm)
+        self.complete()
+
+    def due(self, now: float) -> list[bytes]:
+        """The frames to be sent now, of frame_bytes each; the last one of all is filled up."""
+        frames: list[bytes] = []
+        while self._queue and self._next_at - now < self._lead * self._frame_s:
+            frame = self._take()
+            if frame is None:
+                break
+            # After a pause time starts anew; what is late is not hurried after.
+            self._next_at = max(self._next_at, now) + self._frame_s
+            frames.append(frame)
+        if frames and self.first_frame_at is None:
+            self.first_frame_at = now
+        return frames
+
+    def _take(self) -> bytes | None:
+        frame = bytearray()
+        while self._queue and len(frame) < self.frame_bytes:
+            head = self._queue[0]
+            piece = head.pcm[: self.frame_bytes - len(frame)]
+            if len(piece) + len(frame) < self.frame_bytes and not head.complete:
+                # Half a frame of a sentence still to come: wait for the rest.
+                if not frame:
+                    return None
+                break
+            del head.pcm[: len(piece)]
+            head.sent += len(piece)
+            self._kept -= len(piece)
+            frame += piece
+            if head.complete and not head.pcm:
+                self._said.append(self._queue.pop(0))
+        if not frame:
+            return None
+        return bytes(frame.ljust(self.frame_bytes, b"\0"))
+
+    @property
+    def seconds_left(self) -> float:
+        """Speech that is kept and not sent yet."""
+        return self._kept / 2 / RATE
+
+    def drained_at(self) -> float:
+        """When the caller has heard all that was sent, by the clock of due()."""
+        return self._next_at
+
+    def stop(self, now: float) -> str:
+        """Say no more; return what the caller has heard of this turn, cut at a word."""
+        unheard = int(max(0.0, self._next_at - now) / self._frame_s) * self.frame_bytes
+        heard = []
+        for one in [*self._said, *self._queue[:1]]:
+            total = one.sent + len(one.pcm)
+            last = one is (self._queue[0] if self._queue else self._said[-1])
+            sent = max(0, one.sent - unheard) if last else one.sent
+            if one.complete and sent >= total:
+                heard.append(one.text)
+            elif total:
+                words = one.text.split()
+                heard.append(" ".join(words[: len(words) * sent // total]))
+        self._queue.clear()
+        self._said.clear()
+        self._kept = 0
+        return " ".join(part for part in heard if part)

@@ -1,0 +1,126 @@
+"""The bot's fixed phrases as audio, on disk: there also when every worker is gone.
+
+    STATE_DIR/prompts/ENGINE/prompt_<sha12>.wav      8 kHz, mono, 16 bit
+
+Rendered once by the tts workers, so that the bot has one voice, and loaded at start. The same
+files are what FreeSWITCH's native menu plays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import time
+import wave
+from pathlib import Path
+
+import gevent
+from gevent.event import Event
+
+from eslbot.link import Link
+from workers.bot import Bot
+from workers.messages import Failed, Message, Sentence, SentencesEnd, Speech, SpeechEnd, Turn
+
+log = logging.getLogger(__name__)
+
+RATE = 8000
+MAX_PROMPT_BYTES = 60 * RATE * 2
+RENDER_S = 30.0  # for all phrases of a bot
+
+
+def prompt_file(text: str) -> str:
+    """The file name of a phrase: it follows from the text alone."""
+    return f"prompt_{hashlib.sha256(text.encode()).hexdigest()[:12]}.wav"
+
+
+def read_wav(path: Path) -> bytes:
+    """L16 mono 8000 Hz of a WAV file. Raises ValueError when it is something else."""
+    try:
+        with wave.open(str(path), "rb") as file:
+            if (file.getframerate(), file.getnchannels(), file.getsampwidth()) != (RATE, 1, 2):
+                raise ValueError(f"{path.name}: not 8000 Hz, mono, 16 bit")
+            return file.readframes(MAX_PROMPT_BYTES // 2)
+    except (wave.Error, EOFError) as error:
+        raise ValueError(f"{path.name}: not a WAV file: {error}") from None
+
+
+def write_wav(path: Path, pcm: bytes) -> None:
+    """Whole or not at all: a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    with wave.open(str(part), "wb") as file:
+        file.setframerate(RATE)
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.writeframes(pcm)
+    part.replace(path)
+
+
+class Prompts:
+    """Phrase to audio. get() never waits; render() fills what is missing."""
+
+    def __init__(self, folder: Path, bot: Bot) -> None:
+        self._folder = folder / "prompts"
+        self._bot = bot
+        self._audio: dict[str, bytes] = {}
+
+    def get(self, text: str) -> bytes | None:
+        return self._audio.get(text)
+
+    @property
+    def missing(self) -> list[str]:
+        return [text for text in self._bot.fixed_phrases() if text not in self._audio]
+
+    def load(self, engine: str | None) -> None:
+        """Read what is on disk: this engine's, or anyone's when no engine is known."""
+        name = re.sub(r"[^a-z0-9-]", "_", engine.lower()) if engine else "*"
+        for text in self._bot.fixed_phrases():
+            for path in sorted(self._folder.glob(f"{name}/{prompt_file(text)}")):
+                try:
+                    self._audio[text] = read_wav(path)
+                    break
+                except (OSError, ValueError) as error:
+                    log.warning("prompt left out: %s", error)
+
+    def render(self, link: Link, listener: str, engine: str) -> None:
+        """Have the tts workers speak what is missing, and keep it on disk.
+
+        Raises TimeoutError when they don't in RENDER_S; what came by then is kept.
+        """
+        texts = self.missing
+        if not texts:
+            return
+        folder = self._folder / re.sub(r"[^a-z0-9-]", "_", engine.lower())
+        call = f"prompts-{listener}"
+        turn = Turn(call, int(time.time()), link.out, self._bot.sha, RENDER_S, RENDER_S)
+        parts: dict[int, bytearray] = {}
+        done = Event()
+        failed: list[str] = []
+
+        def on_message(epoch: int, message: Message) -> None:
+            if isinstance(message, Speech):
+                parts.setdefault(message.index, bytearray()).extend(message.pcm)
+            elif isinstance(message, SpeechEnd) and not message.last:
+                text = texts[message.index]
+                self._audio[text] = bytes(parts.pop(message.index, b""))
+                write_wav(folder / prompt_file(text), self._audio[text])
+            elif isinstance(message, SpeechEnd):
+                done.set()
+            elif isinstance(message, Failed):
+                failed.append(message.reason)
+                done.set()
+
+        link.register(call, on_message)
+        try:
+            link.dispatch(turn, "tts")
+            for index, text in enumerate(texts):
+                link.feed(turn, "tts", Sentence(index, text))
+            link.feed(turn, "tts", SentencesEnd(len(texts)))
+            with gevent.Timeout(RENDER_S, False):
+                done.wait()
+        finally:
+            link.forget(call)
+        if self.missing:
+            cause = failed[0] if failed else f"not done in {RENDER_S:.0f} s"
+            raise TimeoutError(f"{len(self.missing)} prompts could not be rendered: {cause}")

@@ -1,0 +1,53 @@
+"""`python -m workers stt|llm|tts`: one worker process of a role."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+
+import redis
+
+from workers import streams
+from workers.engines import EngineError, choose
+from workers.jobs import Context
+from workers.settings import SettingsError, load
+from workers.worker import work
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit code 2 with one line on a setting, an engine or a Redis that can't be used."""
+    parser = argparse.ArgumentParser(prog="workers", description=__doc__)
+    parser.add_argument("role", choices=streams.STAGES, help="the stage whose jobs it does")
+    role = parser.parse_args(argv).role
+    try:
+        settings = load()
+        logging.basicConfig(
+            level=settings.log_level.upper(), format="%(levelname).1s %(name)s: %(message)s"
+        )
+        logging.getLogger("httpx").setLevel(logging.WARNING)
+        slots = settings.stt_slots if role == "stt" else settings.worker_slots
+        timeout_s = settings.redis_timeout_ms / 1000
+        client = streams.connect(settings.redis, timeout_s, slots + 4)
+        streams.wait_for_redis(client, within_s=10)
+        engine, why = choose(role, settings)
+    except (SettingsError, EngineError) as error:
+        print(f"{role}: {error}", file=sys.stderr)
+        return 2
+    except (redis.RedisError, ValueError) as error:
+        print(f"{role}: REDIS_URL: {streams.plain(error)}", file=sys.stderr)
+        return 2
+    print(f"{role}: {engine.name} serves up to {slots} at once ({why})", flush=True)
+    context = Context(client, role, engine, settings.stream_ttl_s)
+    # RQ blocks on its queue for seconds, so its client needs longer than the jobs' may wait.
+    work(
+        context,
+        streams.connect(settings.redis, 20.0, 8),
+        slots,
+        {"engine": engine.name, "why": why, "slots": slots},
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""What every language model engine offers: an utterance in, words and a decision out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from workers.bot import Bot
+from workers.messages import Decision, DialogState, Line
+
+
+class LlmError(Exception):
+    """The engine could not answer: provider down, nonsense came back, deadline passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One turn to be answered.
+
+    text: what the caller said or keyed in, as recognised.
+    history: earlier lines of the call, oldest first, the bot's cut to what was heard.
+    """
+
+    bot: Bot
+    state: DialogState
+    history: tuple[Line, ...]
+    text: str
+    keyed: bool = False
+
+
+class LlmEngine(Protocol):
+    """One per process; reply() may be called by several threads at once."""
+
+    name: str
+
+    def reply(self, request: Request, timeout_s: float) -> Iterator[str | Decision]:
+        """Yield pieces of text to be spoken, of any length, and one Decision at any place.
+
+        Raises LlmError, and never lasts longer than timeout_s seconds in all.
+        """

@@ -1,0 +1,256 @@
+"""What crosses the streams, one small dataclass per message, both directions.
+
+    listener ──Audio, AudioEnd──▶ stt ──Partial, Final──▶ llm ──Sentence, SentencesEnd──▶ tts
+        ▲                          │                       │                                │
+        └── Started, Partial, Final, Decision, Sentence, Speech, SpeechEnd, Failed ─────────┘
+
+Cancel goes from the listener to each stage; a stage that fails sends it down to the next.
+
+A message is one stream entry: field `t` names its type, the others are its own. Bytes cross
+as they are, text as UTF-8, numbers as decimal text, the rest as JSON. On the listener's own
+stream an entry carries its address too: `call`, `epoch`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args, get_type_hints
+
+MAX_TEXT_CHARACTERS = 4000
+MAX_PCM_BYTES = 64_000  # four seconds at 8 kHz: no single entry is larger
+
+Stage = Literal["stt", "llm", "tts"]
+Action = Literal["none", "transfer", "menu", "hangup"]
+
+
+class MessageError(Exception):
+    """An entry that is not one of ours: unknown type, missing or malformed field."""
+
+
+@dataclass(frozen=True, slots=True)
+class DialogState:
+    """What a call knows so far; the listener keeps it, a Decision replaces it.
+
+    asked: the slot just asked for, or "confirm" when a yes or no is awaited.
+    misses: turns in a row that were not understood.
+    """
+
+    intent: str | None = None
+    slots: dict[str, str] = field(default_factory=dict)
+    asked: str | None = None
+    misses: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the conversation; the bot's own cut to what the caller heard."""
+
+    who: Literal["caller", "bot"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """Caller's audio, L16 mono 8000 Hz; seq counts from 0 within the utterance."""
+
+    seq: int
+    pcm: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AudioEnd:
+    """The utterance is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """The turn is closed: whoever reads this stops work on it. Goes down the stages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A worker took the stage's job; engine says with what."""
+
+    stage: Stage
+    engine: str
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """What is recognised so far, the caller still speaking."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """The utterance as text. confidence: 0 to 1. keyed: it was entered by DTMF."""
+
+    text: str
+    confidence: float = 1.0
+    keyed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """One sentence to be spoken; index counts from 0 within the turn."""
+
+    index: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SentencesEnd:
+    """No more sentences come; count of those sent."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the turn comes to: the new state, what is expected next, and what to do
+    once everything was said. destination names one of the bot's, never a number."""
+
+    state: DialogState
+    action: Action = "none"
+    destination: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """Audio of a sentence, L16 mono 8000 Hz; seq counts from 0 within the sentence."""
+
+    index: int
+    seq: int
+    pcm: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechEnd:
+    """Sentence index is complete; last=True: and it was the turn's last one."""
+
+    index: int
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A stage gave up. reason is for the operator and holds nothing of caller or model."""
+
+    stage: Stage
+    reason: str
+
+
+Message = (
+    Audio
+    | AudioEnd
+    | Cancel
+    | Started
+    | Partial
+    | Final
+    | Sentence
+    | SentencesEnd
+    | Decision
+    | Speech
+    | SpeechEnd
+    | Failed
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a stage's job is told: whose turn, how it looks to the bot, and its time.
+
+    epoch: grows by one with each turn of a call; an answer with another epoch is not played.
+    out: the listener's own stream. bot: the sha under which the definition lies in Redis.
+    listen_s: how long the input may take to arrive. answer_s: how long the stage itself may take.
+    """
+
+    call: str
+    epoch: int
+    out: str
+    bot: str
+    listen_s: float
+    answer_s: float
+    language: str = "en"
+    state: DialogState = field(default_factory=DialogState)
+    history: tuple[Line, ...] = ()
+
+
+_TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Message)}
+_HINTS: dict[type[Any], dict[str, Any]] = {kind: get_type_hints(kind) for kind in get_args(Message)}
+
+
+def encode(message: Message) -> dict[str, bytes]:
+    """The stream entry of a message. Raises MessageError where it is over its bounds."""
+    fields = {"t": type(message).__name__.encode()}
+    for name, hint in _HINTS[type(message)].items():
+        value = getattr(message, name)
+        if hint is bytes:
+            if len(value) > MAX_PCM_BYTES:
+                raise MessageError(f"{name}: {len(value)} bytes, over {MAX_PCM_BYTES}")
+            fields[name] = value
+        elif hint is str:
+            # Surrogates come from careless JSON of a provider; they have no UTF-8.
+            fields[name] = value[:MAX_TEXT_CHARACTERS].encode("utf-8", "replace")
+        else:
+            fields[name] = _to_json(value)
+    return fields
+
+
+def decode(entry: Mapping[bytes, bytes]) -> Message:
+    """The message of a stream entry; fields it does not know are left alone."""
+    kind = _TYPES.get(entry.get(b"t", b"").decode("ascii", "replace"))
+    if kind is None:
+        raise MessageError("unknown type of message")
+    values: dict[str, Any] = {}
+    try:
+        for name, hint in _HINTS[kind].items():
+            raw = entry[name.encode()]
+            if hint is bytes:
+                if len(raw) > MAX_PCM_BYTES:
+                    raise MessageError(f"{kind.__name__}.{name} is over its bound")
+                values[name] = raw
+            elif hint is str:
+                values[name] = raw.decode()[:MAX_TEXT_CHARACTERS]
+            else:
+                values[name] = _from_json(raw, hint)
+        message: Message = kind(**values)
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        raise MessageError(f"{kind.__name__}: {type(error).__name__}") from None
+    return message
+
+
+def turn_to_json(turn: Turn) -> str:
+    return json.dumps(dataclasses.asdict(turn))
+
+
+def turn_from_json(text: str) -> Turn:
+    """Raises MessageError."""
+    try:
+        values = json.loads(text)
+        values["state"] = DialogState(**values["state"])
+        values["history"] = tuple(Line(**line) for line in values["history"])
+        return Turn(**values)
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        raise MessageError(f"Turn: {type(error).__name__}") from None
+
+
+def _to_json(value: Any) -> bytes:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = dataclasses.asdict(value)
+    return json.dumps(value).encode()
+
+
+def _from_json(raw: bytes, hint: Any) -> Any:
+    value = json.loads(raw)
+    if hint is DialogState:
+        return DialogState(**value)
+    if hint is float:
+        return float(value)
+    if hint in (int, bool) and type(value) is not hint:
+        raise TypeError(hint.__name__)
+    return value

@@ -1,0 +1,230 @@
+"""Every setting, from the environment: name, unit, default, bounds and what it is for.
+
+Read once, by main(), and handed on; nothing reads the environment at import. A variable that
+begins with ESLBOT_ and is not here is an error, so that a misspelt one is not silently unused.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+PREFIX = "ESLBOT_"
+
+
+class SettingsError(Exception):
+    """A setting is unknown or out of its bounds; str() is one line that names it."""
+
+
+def _set(
+    default: Any,
+    doc: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    among: tuple[str, ...] = (),
+    env: str = "",
+    secret: bool = False,
+) -> Any:
+    meta = {"doc": doc, "low": low, "high": high, "among": among, "env": env, "secret": secret}
+    return field(default=default, metadata=meta)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings. The field's name in capitals, after ESLBOT_, is the variable's name."""
+
+    # -- the house
+    bot: str = _set("eslbot/bots/energy.yaml", "The bot's definition, a YAML file.")
+    state_dir: str = _set("var", "Folder for Redis' files, rendered prompts and caches.")
+    log_level: str = _set(
+        "info", "How much is logged.", among=("debug", "info", "warning", "error")
+    )
+    redis_url: str = _set(
+        "",
+        "Redis to use. Empty: an own one is started on REDIS_PORT.",
+        env="REDIS_URL",
+        secret=True,
+    )
+    redis_port: int = _set(6390, "TCP port of the own Redis, on loopback.", low=1, high=65535)
+    redis_timeout_ms: int = _set(
+        1000, "A reply of Redis that takes longer counts as failure.", low=50, high=10000
+    )
+    # -- calls in
+    listen_host: str = _set("127.0.0.1", "Address on which FreeSWITCH reaches the listener.")
+    listen_port: int = _set(8084, "TCP port for FreeSWITCH's outbound socket.", low=1, high=65535)
+    allowed_networks: str = _set(
+        "127.0.0.0/8,::1/128",
+        "Networks that may connect, comma-separated; the socket has no login.",
+    )
+    max_calls: int = _set(
+        500, "Calls at once; more are refused and go to the menu.", low=1, high=10000
+    )
+    max_calls_per_s: int = _set(50, "New calls in a second; more are refused.", low=1, high=10000)
+    esl_timeout_ms: int = _set(
+        3000,
+        "A reply of FreeSWITCH that takes longer ends our part of the call.",
+        low=100,
+        high=20000,
+    )
+    context: str = _set("eslbot", "Dialplan context of the native menu.")
+    menu_extension: str = _set("9000", "Extension of the native menu in that context.")
+    watchdog_s: int = _set(
+        6,
+        "Without a renewal for so long FreeSWITCH takes the call to the native menu.",
+        low=3,
+        high=60,
+    )
+    # -- media
+    media_host: str = _set(
+        "127.0.0.1", "Address to which FreeSWITCH sends the caller's audio, UDP."
+    )
+    media_timeout_ms: int = _set(
+        1000, "No audio for so long after the start of media: hand over.", low=200, high=10000
+    )
+    playback_lead_frames: int = _set(
+        3, "Frames sent ahead of time; barge-in costs this much.", low=1, high=10
+    )
+    playback_max_s: int = _set(120, "Speech kept for one call at the most.", low=10, high=600)
+    # -- hearing
+    vad_start_percent: int = _set(50, "Speech begins at this probability.", low=1, high=99)
+    vad_stop_percent: int = _set(35, "Silence begins below this probability.", low=1, high=99)
+    vad_gate_dbfs: int = _set(
+        -55, "Quieter than this is silence without a look.", low=-90, high=-20
+    )
+    min_speech_ms: int = _set(96, "Shorter sounds are not speech.", low=32, high=1000)
+    barge_in_speech_ms: int = _set(
+        160, "Speech of this length interrupts the bot.", low=32, high=2000
+    )
+    endpoint_silence_ms: int = _set(640, "Silence that ends an utterance.", low=100, high=5000)
+    preroll_ms: int = _set(300, "Audio kept from before the speech was noticed.", low=0, high=1000)
+    max_utterance_s: int = _set(20, "A longer utterance is cut and answered.", low=2, high=60)
+    no_input_ms: int = _set(
+        7000, "Silence of the caller until the bot asks again.", low=1000, high=60000
+    )
+    dtmf_gap_ms: int = _set(2500, "Pause after a key that ends an entry.", low=300, high=20000)
+    # -- a turn
+    turn_deadline_ms: int = _set(
+        4000,
+        "From the end of the utterance to the first audio, else the menu.",
+        low=500,
+        high=30000,
+    )
+    audio_chunk_ms: int = _set(100, "Caller's audio in one entry of the stream.", low=20, high=500)
+    history_lines: int = _set(20, "Lines of the conversation that a model sees.", low=0, high=100)
+    stream_ttl_s: int = _set(120, "Streams of a turn expire after this.", low=30, high=3600)
+    # -- workers
+    worker_slots: int = _set(32, "Jobs at once in one llm or tts process.", low=1, high=512)
+    stt_slots: int = _set(4, "Utterances at once in one stt process.", low=1, high=64)
+    connect_timeout_ms: int = _set(1000, "To connect to a provider.", low=50, high=10000)
+    first_token_ms: int = _set(2500, "Until a model's first token.", low=100, high=30000)
+    token_gap_ms: int = _set(1500, "Between two tokens of a model.", low=100, high=30000)
+    stt: str = _set(
+        "auto", "Speech-to-text engine.", among=("auto", "whisper", "openai", "pocketsphinx")
+    )
+    stt_url: str = _set("", "Base URL of an OpenAI-compatible server for speech-to-text.")
+    stt_model: str = _set("whisper-1", "Its model.")
+    stt_api_key: str = _set("", "Its key.", secret=True)
+    whisper_model: str = _set(
+        "", "faster-whisper: a model's folder, or its name on the hub (fetched at start)."
+    )
+    whisper_device: str = _set(
+        "auto", "faster-whisper: where to compute.", among=("auto", "cpu", "cuda")
+    )
+    whisper_compute_type: str = _set("int8", "faster-whisper: CTranslate2's compute type.")
+    whisper_threads: int = _set(2, "faster-whisper: CPU threads.", low=1, high=64)
+    llm: str = _set("auto", "Language model engine.", among=("auto", "openai", "intents"))
+    llm_url: str = _set("", "Base URL of an OpenAI-compatible server for chat completions.")
+    llm_model: str = _set("gpt-4o-mini", "Its model.")
+    llm_api_key: str = _set("", "Its key.", secret=True)
+    tts: str = _set(
+        "auto", "Text-to-speech engine.", among=("auto", "openai", "piper", "flite", "espeak")
+    )
+    tts_url: str = _set("", "Base URL of an OpenAI-compatible server for speech.")
+    tts_model: str = _set("tts-1", "Its model.")
+    tts_voice: str = _set("alloy", "Its voice.")
+    tts_api_key: str = _set("", "Its key.", secret=True)
+    piper_voice: str = _set("", "piper: path of a voice, NAME.onnx with NAME.onnx.json beside it.")
+
+    @property
+    def redis(self) -> str:
+        return self.redis_url or f"redis://127.0.0.1:{self.redis_port}/0"
+
+    @property
+    def networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        return tuple(ipaddress.ip_network(n.strip()) for n in self.allowed_networks.split(","))
+
+
+def names() -> Iterator[tuple[str, Any]]:
+    """Each variable's name with its dataclass field."""
+    for one in fields(Settings):
+        yield one.metadata["env"] or PREFIX + one.name.upper(), one
+
+
+def load(environ: Mapping[str, str] = os.environ) -> Settings:
+    """Settings from the environment. Raises SettingsError, whose text names the variable."""
+    known = dict(names())
+    for name in environ:
+        if name.startswith(PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            raise SettingsError(
+                f"{name}: unknown setting{f'; is {near[0]} meant?' if near else ''}"
+            )
+    values = {
+        one.name: _convert(name, one, environ[name])
+        for name, one in known.items()
+        if name in environ
+    }
+    settings = Settings(**values)
+    if settings.vad_stop_percent > settings.vad_start_percent:
+        raise SettingsError(f"{PREFIX}VAD_STOP_PERCENT: greater than VAD_START_PERCENT")
+    try:
+        settings.networks  # noqa: B018
+    except ValueError as error:
+        raise SettingsError(f"{PREFIX}ALLOWED_NETWORKS: {error}") from None
+    return settings
+
+
+def _convert(name: str, one: Any, text: str) -> Any:
+    meta = one.metadata
+    if "\0" in text or "\n" in text:
+        raise SettingsError(f"{name}: holds a line break or a zero byte")
+    if one.type == "int":
+        try:
+            number = int(text)
+        except ValueError:
+            raise SettingsError(f"{name}: {text!r} is not a whole number") from None
+        if not meta["low"] <= number <= meta["high"]:
+            raise SettingsError(f"{name}: {number} is not between {meta['low']} and {meta['high']}")
+        return number
+    if meta["among"] and text not in meta["among"]:
+        raise SettingsError(f"{name}: {text!r} is none of {', '.join(meta['among'])}")
+    return text
+
+
+def reference() -> str:
+    """The reference page of all settings, in Markdown."""
+    rows = ["| variable | default | range | what |", "|---|---|---|---|"]
+    for name, one in names():
+        meta = one.metadata
+        allowed = " ".join(f"`{a}`" for a in meta["among"])
+        if meta["low"] is not None:
+            allowed = f"{meta['low']} to {meta['high']}"
+        default = f"`{one.default}`" if str(one.default) else ""
+        rows.append(f"| `{name}` | {default} | {allowed} | {meta['doc']} |")
+    return "\n".join(
+        [
+            "# Settings",
+            "",
+            "Environment variables; `eslbot settings` prints this page. The last part of a name is",
+            "its unit: `_MS` milliseconds, `_S` seconds, `_PER_S` per second, `_DBFS` decibels",
+            "relative to full scale. An unknown `ESLBOT_` variable stops the start.",
+            "",
+            *rows,
+            "",
+        ]
+    )
