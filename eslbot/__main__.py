@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         if arguments.command == "settings":
-            print(reference())
+            print(reference(), end="")
             return 0
         settings = load_settings()
         logging.basicConfig(

@@ -75,7 +75,7 @@ class Playback:
     def due(self, now: float) -> list[bytes]:
         """The frames to be sent now, of frame_bytes each; the last one of all is filled up."""
         frames: list[bytes] = []
-        while self._queue and self._next_at - now < self._lead * self._frame_s:
+        while self._queue and self._next_at - now < self._lead * self._frame_s - 1e-6:
             frame = self._take()
             if frame is None:
                 break

@@ -19,13 +19,18 @@ def main(argv: list[str] | None = None) -> int:
     """Exit code 2 with one line on a setting, an engine or a Redis that can't be used."""
     parser = argparse.ArgumentParser(prog="workers", description=__doc__)
     parser.add_argument("role", choices=streams.STAGES, help="the stage whose jobs it does")
-    role = parser.parse_args(argv).role
+    parser.add_argument("--check", action="store_true", help="load the engine, and end")
+    arguments = parser.parse_args(argv)
+    role = arguments.role
     try:
         settings = load()
         logging.basicConfig(
             level=settings.log_level.upper(), format="%(levelname).1s %(name)s: %(message)s"
         )
         logging.getLogger("httpx").setLevel(logging.WARNING)
+        if arguments.check:
+            choose(role, settings)
+            return 0
         slots = settings.stt_slots if role == "stt" else settings.worker_slots
         timeout_s = settings.redis_timeout_ms / 1000
         client = streams.connect(settings.redis, timeout_s, slots + 4)

@@ -1,0 +1,117 @@
+"""Messages: what is sent comes back the same, and garbage is refused."""
+
+from __future__ import annotations
+
+import random
+from typing import get_args
+
+import pytest
+
+from workers.messages import (
+    MAX_PCM_BYTES,
+    MAX_TEXT_CHARACTERS,
+    Audio,
+    AudioEnd,
+    Cancel,
+    Decision,
+    DialogState,
+    Failed,
+    Final,
+    Line,
+    Message,
+    MessageError,
+    Partial,
+    Sentence,
+    SentencesEnd,
+    Speech,
+    SpeechEnd,
+    Started,
+    Turn,
+    decode,
+    encode,
+    turn_from_json,
+    turn_to_json,
+)
+
+STATE = DialogState("balance", {"account": "0042"}, "account", 1)
+EXAMPLES = [
+    Audio(7, bytes(range(256))),
+    AudioEnd(),
+    Cancel(),
+    Started("stt", "pocketsphinx"),
+    Partial("what is my"),
+    Final("what is my balance", 0.75, keyed=False),
+    Final("0042", keyed=True),
+    Sentence(0, "Ça coûte 4,50 € — d'accord ?"),
+    SentencesEnd(3),
+    Decision(STATE, "transfer", "billing"),
+    Decision(DialogState()),
+    Speech(1, 2, b"\x00\xff" * 160),
+    SpeechEnd(1, last=True),
+    Failed("llm", "the provider answered 503"),
+]
+
+
+def on_the_wire(fields: dict[str, bytes]) -> dict[bytes, bytes]:
+    return {name.encode(): value for name, value in fields.items()}
+
+
+def test_each_type_of_message_has_an_example_here():
+    assert {type(m) for m in EXAMPLES} == set(get_args(Message))
+
+
+@pytest.mark.parametrize("message", EXAMPLES, ids=lambda m: type(m).__name__)
+def test_what_is_encoded_decodes_to_the_same(message):
+    assert decode(on_the_wire(encode(message))) == message
+
+
+def test_a_turn_survives_json():
+    turn = Turn("c" * 36, 3, "eslbot:out:x", "ab12", 30.0, 5.0, "en", STATE,
+                (Line("caller", "hello"), Line("bot", "hi")))  # fmt: skip
+    assert turn_from_json(turn_to_json(turn)) == turn
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"call": 1}', "[" * 100_000])
+def test_what_is_no_turn_is_refused(text):
+    with pytest.raises(MessageError):
+        turn_from_json(text)
+
+
+def test_a_field_that_the_reader_does_not_know_is_left_alone():
+    fields = on_the_wire(encode(Partial("x"))) | {b"newer": b"1"}
+    assert decode(fields) == Partial("x")
+
+
+@pytest.mark.parametrize("message", EXAMPLES, ids=lambda m: type(m).__name__)
+def test_a_message_without_one_of_its_fields_is_refused(message):
+    fields = on_the_wire(encode(message))
+    for name in fields:
+        with pytest.raises(MessageError):
+            decode({k: v for k, v in fields.items() if k != name})
+
+
+def test_garbage_in_any_field_is_refused_or_read_but_never_anything_else():
+    dice = random.Random(4271)
+    for _ in range(20_000):
+        fields = on_the_wire(encode(dice.choice(EXAMPLES)))
+        fields[dice.choice(list(fields))] = dice.randbytes(dice.randrange(12))
+        try:
+            decode(fields)
+        except MessageError:
+            continue
+
+
+def test_too_much_audio_is_refused_on_both_sides():
+    with pytest.raises(MessageError):
+        encode(Audio(0, b"\0" * (MAX_PCM_BYTES + 1)))
+    fields = on_the_wire(encode(Audio(0, b""))) | {b"pcm": b"\0" * (MAX_PCM_BYTES + 1)}
+    with pytest.raises(MessageError):
+        decode(fields)
+
+
+def test_text_is_cut_to_its_bound_and_a_lone_surrogate_does_no_harm():
+    sent = encode(Sentence(0, "a\ud800" + "x" * 2 * MAX_TEXT_CHARACTERS))
+    heard = decode(on_the_wire(sent))
+    assert isinstance(heard, Sentence)
+    assert heard.text.startswith("a?x")
+    assert len(heard.text) == MAX_TEXT_CHARACTERS

@@ -1,0 +1,54 @@
+"""Settings: what is wrong is named, and the reference page is complete."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from workers.settings import Settings, SettingsError, load, names, reference
+
+PAGE = Path(__file__).parent.parent / "docs" / "settings.md"
+
+
+def test_without_any_variable_the_defaults_hold():
+    assert load({"PATH": "/bin", "HOME": "/nowhere"}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("environ", "named", "cause"),
+    [
+        ({"ESLBOT_LISTEN_PROT": "1"}, "ESLBOT_LISTEN_PROT", "is ESLBOT_LISTEN_PORT meant?"),
+        ({"ESLBOT_TURN_DEADLINE_S": "4"}, "ESLBOT_TURN_DEADLINE_S", "ESLBOT_TURN_DEADLINE_MS"),
+        ({"ESLBOT_LISTEN_PORT": "http"}, "ESLBOT_LISTEN_PORT", "not a whole number"),
+        ({"ESLBOT_TURN_DEADLINE_MS": "-4"}, "ESLBOT_TURN_DEADLINE_MS", "between"),
+        ({"ESLBOT_TURN_DEADLINE_MS": ""}, "ESLBOT_TURN_DEADLINE_MS", "not a whole number"),
+        ({"ESLBOT_STT": "siri"}, "ESLBOT_STT", "none of"),
+        ({"ESLBOT_ALLOWED_NETWORKS": "lan"}, "ESLBOT_ALLOWED_NETWORKS", "lan"),
+        ({"ESLBOT_VAD_STOP_PERCENT": "80"}, "ESLBOT_VAD_STOP_PERCENT", "greater"),
+        ({"ESLBOT_BOT": "a\nb"}, "ESLBOT_BOT", "line break"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_cause(environ, named, cause):
+    with pytest.raises(SettingsError) as caught:
+        load(environ)
+    assert named in str(caught.value)
+    assert cause in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_number_has_bounds_and_a_unit_or_counts_things():
+    units = ("_ms", "_s", "_dbfs", "_percent", "_port")
+    counted = {"max_calls", "playback_lead_frames", "history_lines", "worker_slots", "stt_slots",
+               "whisper_threads"}  # fmt: skip
+    for _, one in names():
+        if one.type == "int":
+            assert one.metadata["low"] is not None, one.name
+            assert one.name.endswith(units) or one.name in counted, one.name
+            assert one.metadata["low"] <= one.default <= one.metadata["high"]
+
+
+def test_the_reference_page_is_what_the_command_prints():
+    assert PAGE.read_text() == reference(), "write it anew: eslbot settings > docs/settings.md"
+    for name, _ in names():
+        assert f"| `{name}` |" in PAGE.read_text()
