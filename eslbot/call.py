@@ -98,12 +98,12 @@ class Call:
         except SessionClosed:
             self._end(self.outcome or "caller gone")
         except (MediaError, VadError) as error:
-            self._native_menu(f"media: {error}")
+            self.native_menu(f"media: {error}")
         except (EslError, SessionError) as error:
-            self._native_menu(f"switch: {error}")
+            self.native_menu(f"switch: {error}")
         except Exception as error:
             log.exception("%s: a defect of ours", self.uuid)
-            self._native_menu(f"defect: {type(error).__name__}")
+            self.native_menu(f"defect: {type(error).__name__}")
         finally:
             self._close()
 
@@ -182,7 +182,7 @@ class Call:
             self.fail("no workers" if self.house.link.healthy else "Redis is away")
             return
         if not self.say(self.bot.greeting):
-            self._native_menu("no prompts yet")
+            self.native_menu("no prompts yet")
 
     # -- what happens to it: other greenlets only put into the mailbox
 
@@ -220,7 +220,7 @@ class Call:
 
     def send_away(self, reason: str) -> None:
         """The listener ends: FreeSWITCH's own menu takes the caller."""
-        self._post(self._native_menu, reason)
+        self._post(self.native_menu, reason)
 
     def _next(self, until: float | None = None) -> None:
         """Wait for one thing to happen, or for a timer, and deal with it."""
@@ -355,7 +355,7 @@ class Call:
         self.session.hangup("NORMAL_CLEARING")
         raise Left
 
-    def _native_menu(self, reason: str) -> None:
+    def native_menu(self, reason: str) -> None:
         log.warning("%s: native menu: %s", self.uuid, reason)
         try:
             self._leave(self.settings.menu_extension, self.settings.context, reason)

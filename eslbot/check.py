@@ -85,7 +85,7 @@ def _engines() -> list[str]:
     """Let each role choose its engine as the workers will, in processes like theirs."""
     command = [sys.executable, "-m", "workers", "--check"]
     runs = {
-        role: subprocess.Popen(
+        role: subprocess.Popen(  # noqa: S603
             [*command, role], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
         for role in streams.STAGES

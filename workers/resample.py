@@ -26,6 +26,7 @@ from typing import Final, Literal
 
 import numpy as np
 import soxr
+from numpy.typing import NDArray
 
 RATES_HZ: Final = (8000, 16000, 22050, 24000, 48000)
 Quality = Literal["LQ", "MQ", "HQ"]
@@ -77,4 +78,7 @@ class Resampler:
             return b""
         samples = np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(_FULL_SCALE)
         made = self._stream.resample_chunk(samples, last=last)
-        return np.clip(np.rint(made * _FULL_SCALE), -32768, 32767).astype("<i2").tobytes()
+        rounded: NDArray[np.int16] = np.clip(np.rint(made * _FULL_SCALE), -32768, 32767).astype(
+            "<i2"
+        )
+        return rounded.tobytes()

@@ -96,7 +96,7 @@ class RequestReader:
             del self._buffer[:end]
             try:
                 request = json.loads(body)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise FrameError("a request that is not JSON") from error
             if not isinstance(request, dict) or not isinstance(request.get("id"), int):
                 raise FrameError("a request without an id")

@@ -7,7 +7,7 @@ from typing import Final
 
 WORD_CHARS: Final = 60  # a longer "word" is noise, and some synthesisers take minutes over it
 _JOINERS: Final = "\u200c\u200d"  # shape letters in Persian and the Indic scripts
-_MARKUP: Final = str.maketrans({c: " " for c in "[]<>{}|\\^`~"})
+_MARKUP: Final = str.maketrans(dict.fromkeys("[]<>{}|\\^`~", " "))
 
 
 def speakable(text: str, max_chars: int) -> str:

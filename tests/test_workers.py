@@ -1,0 +1,301 @@
+"""Worker processes on a real Redis: jobs by allow-list, streams in and out, death and recovery."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from rq import Queue
+from rq.registry import FailedJobRegistry
+from rq.serializers import JSONSerializer
+
+from tests.conftest import RedisServer, wait_until
+from workers import streams
+from workers.bot import Bot
+from workers.messages import (
+    Cancel,
+    Decision,
+    Failed,
+    Final,
+    Message,
+    Sentence,
+    SentencesEnd,
+    Speech,
+    SpeechEnd,
+    Started,
+    Turn,
+    decode,
+)
+
+OUT = "eslbot:out:test"
+ROOT = Path(__file__).parent.parent
+
+
+class Pool:
+    """Starts worker processes; reads what they say to the listener."""
+
+    def __init__(self, server: RedisServer, bot: Bot, folder: Path) -> None:
+        self.server = server
+        self.bot = bot
+        self.client = server.client()
+        self.queues = streams.queues(self.client)
+        self._folder = folder
+        self._processes: list[subprocess.Popen[str]] = []
+        streams.put_bot(self.client, bot)
+
+    def start(self, role: str, **environ: str) -> subprocess.Popen[str]:
+        env = {"PATH": os.environ["PATH"], "REDIS_URL": self.server.url,
+               "ESLBOT_STATE_DIR": str(self._folder), "ESLBOT_TTS": "espeak"} | environ  # fmt: skip
+        process = subprocess.Popen(
+            [sys.executable, "-m", "workers", role],
+            cwd=ROOT,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._processes.append(process)
+        before = len(self._processes)
+        wait_until(
+            lambda: process.poll() is not None or len(streams.living(self.client, role)) >= 1,
+            30,
+            f"worker {role} of {before} is there",
+        )
+        return process
+
+    def turn(self, call: str = "call-1", epoch: int = 1, listen_s: float = 20.0) -> Turn:
+        return Turn(call, epoch, OUT, self.bot.sha, listen_s, 10.0)
+
+    def enqueue(self, turn: Turn, stage: str) -> None:
+        pipe = self.client.pipeline()
+        streams.enqueue(pipe, self.queues, turn, stage)  # type: ignore[arg-type]
+        pipe.execute()
+
+    def feed(self, turn: Turn, stage: str, *messages: Message) -> None:
+        for message in messages:
+            streams.feed(self.client, turn, stage, message, 60)  # type: ignore[arg-type]
+
+    def told(self, call: str = "call-1") -> list[Message]:
+        found = self.client.xrange(OUT)
+        return [decode(f) for _, f in found if streams.address(f)[0] == call]
+
+    def told_one(self, kind: type, call: str = "call-1") -> Callable[[], bool]:
+        return lambda: any(isinstance(m, kind) for m in self.told(call))
+
+    def stop(self) -> None:
+        for process in self._processes:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            if process.stdout:
+                process.stdout.close()
+        self.client.close()
+
+
+@pytest.fixture
+def pool(redis_process: RedisServer, energy: Bot, tmp_path: Path) -> Iterator[Pool]:
+    one = Pool(redis_process, energy, tmp_path)
+    yield one
+    one.stop()
+
+
+def test_sentences_become_speech_in_order(pool: Pool):
+    pool.start("tts")
+    turn = pool.turn()
+    pool.enqueue(turn, "tts")
+    pool.feed(turn, "tts", Sentence(0, "Good morning."))
+    wait_until(lambda: SpeechEnd(0, last=False) in pool.told())
+    # The first is spoken before the second exists: stages overlap.
+    pool.feed(turn, "tts", Sentence(1, "How can I help you?"), SentencesEnd(2))
+    wait_until(lambda: SpeechEnd(1, last=True) in pool.told())
+    told = pool.told()
+    assert told[0] == Started("tts", "espeak")
+    pieces = [(m.index, m.seq) for m in told if isinstance(m, Speech)]
+    assert pieces == sorted(pieces)
+    assert {index for index, _ in pieces} == {0, 1}
+    assert sum(len(m.pcm) for m in told if isinstance(m, Speech)) > 16_000
+
+
+def test_a_final_text_becomes_a_decision_and_sentences(pool: Pool):
+    pool.start("llm")
+    turn = pool.turn()
+    pool.enqueue(turn, "llm")
+    pool.feed(turn, "llm", Final("what are your opening hours"))
+    wait_until(pool.told_one(SentencesEnd))
+    (decision,) = [m for m in pool.told() if isinstance(m, Decision)]
+    assert decision.state.intent == "hours"
+    hours = pool.bot.intents["hours"].answer or ""
+    said = " ".join(m.text for m in pool.told() if isinstance(m, Sentence))
+    assert hours in said
+    down = [decode(f) for _, f in pool.client.xrange(streams.stream_key(turn, "tts"))]
+    assert down[-1] == SentencesEnd(len(down) - 1)
+
+
+def test_many_turns_at_once_in_one_process(pool: Pool):
+    pool.start("tts", ESLBOT_WORKER_SLOTS="16")
+    turns = [pool.turn(f"call-{n}") for n in range(16)]
+    for turn in turns:
+        pool.enqueue(turn, "tts")
+    for turn in turns:
+        wait_until(pool.told_one(Started, turn.call), what="all wait for words together")
+    for turn in turns:
+        pool.feed(turn, "tts", Sentence(0, f"This is {turn.call}."), SentencesEnd(1))
+    for turn in turns:
+        wait_until(lambda call=turn.call: SpeechEnd(0, last=True) in pool.told(call))  # type: ignore[misc]
+
+
+def test_a_cancelled_turn_is_silent_and_frees_its_slot(pool: Pool):
+    pool.start("tts", ESLBOT_WORKER_SLOTS="1")
+    first = pool.turn("call-1")
+    pool.enqueue(first, "tts")
+    wait_until(pool.told_one(Started))
+    pool.feed(first, "tts", Cancel())
+    second = pool.turn("call-2")
+    pool.enqueue(second, "tts")
+    pool.feed(second, "tts", Sentence(0, "I am next."), SentencesEnd(1))
+    wait_until(lambda: SpeechEnd(0, last=True) in pool.told("call-2"))
+    assert pool.told("call-1") == [Started("tts", "espeak")]
+
+
+def test_words_that_never_come_end_the_job_and_the_listener_is_told(pool: Pool):
+    pool.start("llm")
+    turn = pool.turn(listen_s=0.5)
+    pool.enqueue(turn, "llm")
+    wait_until(pool.told_one(Failed))
+    (failed,) = [m for m in pool.told() if isinstance(m, Failed)]
+    assert failed.stage == "llm"
+    down = [decode(f) for _, f in pool.client.xrange(streams.stream_key(turn, "tts"))]
+    assert down == [Cancel()]
+
+
+def test_a_bot_that_is_not_in_redis_fails_the_turn_with_its_name(pool: Pool):
+    pool.start("llm")
+    turn = Turn("call-1", 1, OUT, "feedfeedfeedfeed", 5.0, 5.0)
+    pool.enqueue(turn, "llm")
+    wait_until(pool.told_one(Failed))
+    assert "feedfeedfeedfeed" in next(m.reason for m in pool.told() if isinstance(m, Failed))
+
+
+@pytest.mark.parametrize(
+    "function", ["os.system", "subprocess.call", "workers.jobs.run", "workers.jobs.transcribe"]
+)
+def test_a_function_that_is_not_on_the_list_is_not_run(pool: Pool, tmp_path: Path, function: str):
+    process = pool.start("tts")
+    trace = tmp_path / "was-run"
+    queue = pool.queues["tts"]
+    job = queue.enqueue_call(function, args=(f"touch {trace}",), failure_ttl=60)
+    registry = FailedJobRegistry("tts", connection=pool.client, serializer=JSONSerializer)
+    wait_until(lambda: job.id in registry.get_job_ids())
+    assert not trace.exists()
+    assert process.poll() is None
+
+
+class _Bomb:
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __reduce__(self) -> object:
+        return (os.system, (f"touch {self.path}",))
+
+
+def test_a_pickle_in_the_queue_is_never_opened_and_the_worker_lives(pool: Pool, tmp_path: Path):
+    process = pool.start("tts")
+    trace = tmp_path / "was-run"
+    job = pool.queues["tts"].create_job("workers.jobs.speak")
+    job.save()
+    pool.client.hset(job.key, "data", pickle.dumps(("os.getpid", None, (_Bomb(str(trace)),), {})))
+    pool.client.rpush(pool.queues["tts"].key, job.id)
+    pool.client.rpush(pool.queues["tts"].key, "no-such-job")
+    turn = pool.turn()
+    pool.enqueue(turn, "tts")
+    pool.feed(turn, "tts", Sentence(0, "Still here."), SentencesEnd(1))
+    wait_until(lambda: SpeechEnd(0, last=True) in pool.told(), 15)
+    assert not trace.exists()
+    assert process.poll() is None
+
+
+def test_rq_knows_the_worker(pool: Pool):
+    from rq import Worker
+
+    pool.start("llm")
+    found = Worker.all(connection=pool.client, serializer=JSONSerializer)
+    assert [w.queue_names() for w in found] == [["llm"]]
+
+
+def test_a_worker_survives_redis_going_and_coming_back_empty(pool: Pool):
+    process = pool.start("tts")
+    pool.server.kill()
+    pool.server.start()
+    streams.put_bot(pool.client, pool.bot)
+    wait_until(lambda: streams.living(pool.client, "tts"), 20, "the worker is back")
+    turn = pool.turn()
+    pool.enqueue(turn, "tts")
+    pool.feed(turn, "tts", Sentence(0, "Back again."), SentencesEnd(1))
+    wait_until(lambda: SpeechEnd(0, last=True) in pool.told(), 20)
+    assert process.poll() is None
+
+
+def test_on_sigterm_a_running_job_is_finished_and_the_worker_retires(pool: Pool):
+    process = pool.start("tts")
+    turn = pool.turn()
+    pool.enqueue(turn, "tts")
+    wait_until(pool.told_one(Started))
+    process.send_signal(signal.SIGTERM)
+    pool.feed(turn, "tts", Sentence(0, "To the end."), SentencesEnd(1))
+    assert process.wait(10) == 0
+    assert SpeechEnd(0, last=True) in pool.told()
+    assert streams.living(pool.client, "tts") == []
+
+
+def test_what_a_turn_leaves_in_redis_expires(pool: Pool):
+    pool.start("llm")
+    turn = pool.turn()
+    pool.enqueue(turn, "llm")
+    pool.feed(turn, "llm", Final("goodbye"))
+    wait_until(pool.told_one(SentencesEnd))
+    for stage in ("llm", "tts"):
+        assert 0 < pool.client.ttl(streams.stream_key(turn, stage)) <= 120  # type: ignore[arg-type,operator]
+    wait_until(lambda: not list(pool.client.scan_iter("rq:job:*")), what="the job is deleted")
+
+
+@pytest.mark.parametrize(
+    ("environ", "named"),
+    [
+        ({"ESLBOT_STT": "whisper"}, "ESLBOT_WHISPER_MODEL"),
+        ({"ESLBOT_STT": "whisper", "ESLBOT_WHISPER_MODEL": "no/such/model"}, "ESLBOT_STT=whisper"),
+        ({"ESLBOT_STT": "openai"}, "ESLBOT_STT_URL"),
+        ({"ESLBOT_TYPO": "1"}, "ESLBOT_TYPO"),
+    ],
+)
+def test_a_worker_that_can_not_start_says_why_in_a_line(shared_redis: RedisServer, environ, named):
+    run = subprocess.run(
+        [sys.executable, "-m", "workers", "stt"],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "REDIS_URL": shared_redis.url, **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert run.returncode == 2
+    assert named in run.stderr
+    assert len(run.stderr.strip().splitlines()) == 1
+
+
+def test_jobs_are_json(client: redis.Redis):
+    queues = streams.queues(client)
+    pipe = client.pipeline()
+    turn = Turn("c", 1, OUT, "s", 5.0, 5.0)
+    streams.enqueue(pipe, queues, turn, "tts")
+    pipe.execute()
+    (job,) = Queue("tts", connection=client, serializer=JSONSerializer).jobs
+    assert job.func_name == "workers.jobs.speak"
+    assert json.loads(job.kwargs["turn"])["call"] == "c"
+    assert 0 < client.ttl(job.key) <= 11  # type: ignore[operator]
