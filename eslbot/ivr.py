@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from workers.bot import Bot, Intent, Slot
+from workers.bot import Bot, Intent
 from workers.messages import DialogState
 
 ENTRY_GAP_MS = 2500
@@ -58,14 +58,6 @@ class Step:
     updates: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is being asked: the menu (slot None), or a digits slot."""
-
-    slot: Slot | None
-    prompts: tuple[str, ...]
-
-
 def menu_prompts(bot: Bot) -> tuple[str, ...]:
     """The menu, in the order in which it is read out."""
     menu = bot.menu
@@ -102,8 +94,8 @@ class Menu:
         self._items = {item.key: item.intent for item in bot.menu.items}
         self._may_resume = may_resume
         self._gap_ms = gap_ms
-        self._question = Question(None, ())
-        self._asking: str | None = None  # the slot's name
+        self._asking: str | None = None  # a slot's name; None: the menu
+        self._prompts: tuple[str, ...] = ()
         self._entry = ""
         self._attempts = 0
         self._answers = 0
@@ -173,9 +165,9 @@ class Menu:
         return self._ask(None, (intent.fixed_answer, *menu_prompts(self._bot)), {})
 
     def _entered(self) -> Step:
-        assert self._asking is not None and self._question.slot is not None
+        assert self._asking is not None
         entry, self._entry = self._entry, ""
-        slot = self._question.slot
+        slot = self._bot.slots[self._asking]
         if slot.accepts(entry):
             self._slots[self._asking] = entry
             return self._go({slot.variable: entry})
@@ -185,7 +177,7 @@ class Menu:
 
     def _ask(self, slot: str | None, prompts: tuple[str, ...], updates: dict[str, str]) -> Step:
         self._asking = slot
-        self._question = Question(self._bot.slots[slot] if slot else None, prompts)
+        self._prompts = prompts
         self._entry = ""
         self._attempts = 0
         return Step(prompts, self._bot.menu.digit_timeout_ms, updates=updates)
@@ -196,7 +188,7 @@ class Menu:
         retry = (self._bot.menu.retry,)
         if self._attempts >= self._bot.menu.attempts:
             return self._person(retry)
-        return Step(retry + self._question.prompts, self._bot.menu.digit_timeout_ms)
+        return Step(retry + self._prompts, self._bot.menu.digit_timeout_ms)
 
     def _person(self, prompts: tuple[str, ...] = ()) -> Step:
         return self._finish(Transfer(self._bot.menu.person), prompts)

@@ -200,7 +200,7 @@ def test_parameters_that_can_not_be_are_refused() -> None:
         with pytest.raises(ValueError, match="espeak"):
             EspeakEngine(**parameters)
     with pytest.raises(ValueError, match="flite voice"):
-        FliteEngine("/tmp/voice.flitevox")
+        FliteEngine("/nowhere/voice.flitevox")
 
 
 def test_flite_that_misses_its_deadline_is_killed_and_the_next_sentence_works(

@@ -1,7 +1,7 @@
 """Takes the silence off both ends of a sentence, and leaves the pauses inside it.
 
 Silence before the first word is time that the caller waits; silence after the last delays
-the end of the bot's turn.
+the end of the bot's turn. espeak-ng 1.52 begins with 0 to 53 ms of it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,394 @@
+"""One call in the stand-in switch: dialplan, event socket, unicast audio, recording.
+
+answer ─▶ watchdog ─▶ socket host|host ─▶ (parked, unicast) ─▶ native menu, when it ends
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+import uuid as uuids
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import gevent
+from gevent import socket
+from gevent.event import Event
+
+from eslbot.switch import events
+from eslbot.switch.peer import Peer
+from eslbot.switch.recording import Recording
+
+TICK_S = 0.02
+SOCKET_FRAMES = 168  # what the kernel's buffer holds for FreeSWITCH; the rest is lost
+ENDS_UNICAST = {"playback", "say", "play_and_get_digits", "record", "bridge", "read"}
+HARMLESS = {"set", "multiset", "unset", "log", "info", "answer", "sleep", "park", "export"}
+
+
+@dataclass(slots=True)
+class Dialplan:
+    """What the dialplan around the socket does; see freeswitch/dialplan."""
+
+    listeners: list[str]
+    socket_resume: bool = True
+    watchdog_s: float | None = 6.0
+    menu_extension: str = "9000"
+    context: str = "eslbot"
+    destinations: set[str] = field(default_factory=lambda: {"2000", "2001"})
+    full: bool = True
+
+
+class Channel:
+    """One call. Starts when dial() is called.
+
+    where: "dialplan", "socket", "native:EXT", "extension:EXT", "stuck", "hungup".
+    crashed: what of ours would have crashed FreeSWITCH, or None.
+    history: (seconds since the start, what happened).
+    """
+
+    def __init__(
+        self,
+        dialplan: Dialplan,
+        *,
+        number: str = "1001",
+        name: str = "caller",
+        variables: dict[str, str] | None = None,
+        answered: bool = True,
+        ptime_ms: int = 20,
+        rate: int = 8000,
+        unicast_works: bool = True,
+    ) -> None:
+        self.uuid = str(uuids.uuid4())
+        self.dialplan = dialplan
+        self.where = "dialplan"
+        self.crashed: str | None = None
+        self.history: list[tuple[float, str]] = []
+        self.closed = Event()
+        self.recording = Recording(rate, ptime_ms)
+        self.lost_frames = 0
+        self.corrupt_frames = 0
+        self.peer: Peer | None = None
+        self._began = time.monotonic()
+        self._rate = rate
+        self._frame_bytes = rate * 2 * ptime_ms // 1000
+        self._tick_s = ptime_ms / 1000
+        self._unicast_works = unicast_works
+        self._to_say = bytearray()
+        self._udp: socket.socket | None = None
+        self._remote: tuple[str, int] | None = None
+        self._from_bot: deque[bytes] = deque()
+        self._watchdog: tuple[float, str] | None = None
+        self._parked_since: float | None = None
+        self._changed = Event()
+        channel_name = f"sofia/stand-in/{number}@127.0.0.1"
+        codec = {"Channel-Read-Codec-Name": "PCMU" if rate == 8000 else "L16"}
+        self.headers = {
+            k: v for k, v in events.TEMPLATE.items() if not k.startswith("variable_")
+        } | {
+            "Unique-ID": self.uuid,
+            "Channel-Unique-ID": self.uuid,
+            "Caller-Unique-ID": self.uuid,
+            "Channel-Call-UUID": self.uuid,
+            "Channel-Name": channel_name,
+            "Caller-Channel-Name": channel_name,
+            "Caller-Caller-ID-Name": name,
+            "Caller-Caller-ID-Number": number,
+            "Caller-ANI": number,
+            "Channel-Read-Codec-Rate": str(rate),
+            "Answer-State": "answered" if answered else "ringing",
+        }
+        self.headers |= codec
+        if not answered:
+            for header in [h for h in self.headers if "-Codec-" in h]:
+                del self.headers[header]
+        captured = {
+            k.removeprefix("variable_"): v
+            for k, v in events.TEMPLATE.items()
+            if k.startswith("variable_")
+        }
+        self.variables = captured | {"uuid": self.uuid, "call_uuid": self.uuid}
+        self.variables["socket_resume"] = str(dialplan.socket_resume).lower()
+        self.variables |= variables or {}
+        self._codec = codec | {"Channel-Read-Codec-Rate": str(rate)}
+
+    # -- what the caller does
+
+    def dial(self) -> None:
+        gevent.spawn(self._run_dialplan)
+        gevent.spawn(self._media)
+
+    def say(self, pcm: bytes) -> None:
+        """Speak: L16 mono at the call's rate, after what is still to be said."""
+        self._to_say += pcm
+
+    @property
+    def saying(self) -> bool:
+        return bool(self._to_say)
+
+    def keys(self, digits: str, gap_s: float = 0.16) -> None:
+        """Press keys, one after another; each is reported 60 ms after its release."""
+        for digit in digits:
+            self.sleep(gap_s)
+            extra = {"DTMF-Digit": digit, "DTMF-Duration": "1280", "DTMF-Source": "RTP"}
+            self._tell("DTMF", extra, with_variables=False)
+            self._note(f"key {digit}")
+
+    def hangup(self, cause: str = "NORMAL_CLEARING") -> None:
+        if self.where == "hungup":
+            return
+        self._go("hungup")
+        self.headers["Answer-State"] = "hangup"
+        self.headers["Hangup-Cause"] = cause
+        self.headers["Channel-State"] = "CS_HANGUP"
+        self._end_unicast()
+        self._tell("CHANNEL_HANGUP", {})
+        self._tell("CHANNEL_UNPARK", {})
+        self._complete("socket", "_none_", str(uuids.uuid4()))
+        self._tell("CHANNEL_HANGUP_COMPLETE", {})
+        if self.peer and not self.peer.ended:
+            gevent.spawn(self.peer.hung_up)
+        self.closed.set()
+
+    # -- waiting
+
+    @staticmethod
+    def sleep(seconds: float) -> None:
+        gevent.sleep(seconds)
+
+    def wait_for(self, condition: Callable[[], object], within_s: float) -> bool:
+        """Until the condition holds; False when it does not in time."""
+        deadline = time.monotonic() + within_s
+        while not condition():
+            if time.monotonic() > deadline:
+                return False
+            gevent.sleep(0.01)
+        return True
+
+    @property
+    def seconds(self) -> float:
+        """Since the call was made."""
+        return time.monotonic() - self._began
+
+    def _note(self, what: str) -> None:
+        self.history.append((self.seconds, what))
+
+    def _go(self, where: str) -> None:
+        self.where = where
+        self._note(where)
+
+    # -- the dialplan
+
+    def _run_dialplan(self) -> None:
+        plan = self.dialplan
+        if plan.watchdog_s:
+            self._watchdog = (time.monotonic() + plan.watchdog_s, plan.menu_extension)
+        for listener in plan.listeners:
+            host, _, port = listener.rpartition(":")
+            try:
+                sock = socket.create_connection((host, int(port)), timeout=5)
+            except OSError:
+                continue
+            sock.settimeout(None)
+            self.variables["socket_host"] = host
+            self._go("socket")
+            self._parked_since = time.monotonic()
+            self.peer = Peer(self, sock, plan.full)
+            self.peer.serve()
+            if self.where == "socket":
+                self._listener_died()
+            return
+        self._native()
+
+    def _listener_died(self) -> None:
+        """The measured behaviour: with socket_resume the dialplan goes on in every case."""
+        self._note("listener closed")
+        assert self.peer is not None and self._parked_since is not None
+        parked = self.peer.connected and time.monotonic() - self._parked_since > 0.1
+        if self.variables.get("socket_resume") == "true" or parked:
+            self._native()
+        else:
+            self._end_unicast()
+            self._go("stuck")
+
+    def _native(self, extension: str | None = None) -> None:
+        self._end_unicast()
+        self._watchdog = None
+        self._go(f"native:{extension or self.dialplan.menu_extension}")
+
+    def _transfer(self, extension: str) -> None:
+        self._end_unicast()
+        if extension == self.dialplan.menu_extension:
+            self._native(extension)
+        elif extension in self.dialplan.destinations:
+            self._go(f"extension:{extension}")
+        else:
+            self.hangup("NO_ROUTE_DESTINATION")
+
+    # -- what the listener asks for
+
+    def message(self, headers: dict[str, str]) -> None:
+        """sendmsg."""
+        if headers.get("call-command") == "unicast":
+            self._unicast(headers)
+        elif headers.get("call-command") == "hangup":
+            self.hangup(headers.get("hangup-cause", "NORMAL_CLEARING"))
+        else:
+            gevent.spawn(self._execute, headers)
+
+    def _execute(self, headers: dict[str, str]) -> None:
+        application = headers.get("execute-app-name", "")
+        arg = self._expand(headers.get("execute-app-arg", ""))
+        event_uuid = headers.get("event-uuid", str(uuids.uuid4()))
+        gevent.sleep(0.02)  # the session thread looks once per frame
+        if self.where == "hungup":
+            return
+        extra = {"Application": application, "Application-Data": arg}
+        self._tell("CHANNEL_EXECUTE", extra | {"Application-UUID": event_uuid})
+        self._note(f"execute {application} {arg}")
+        response = "_none_"
+        if application in ENDS_UNICAST:
+            self._end_unicast()
+            response = "FILE NOT FOUND" if "no_such" in arg else "FILE PLAYED"
+        elif application == "answer":
+            self.headers |= self._codec | {"Answer-State": "answered"}
+            self._tell("CHANNEL_ANSWER", {})
+        elif application == "set":
+            name, _, value = arg.partition("=")
+            self.variables[name] = value
+        elif application == "hangup":
+            self.hangup(arg or "NORMAL_CLEARING")
+            return
+        elif application == "transfer":
+            self._complete(application, response, event_uuid, arg)
+            self._tell("CHANNEL_UNPARK", {})
+            self._complete("socket", "_none_", str(uuids.uuid4()))
+            self._transfer(arg.split()[0])
+            return
+        elif application not in HARMLESS:
+            # switch_core_session.c: an application that is not loaded hangs up.
+            self.hangup("DESTINATION_OUT_OF_ORDER")
+            return
+        self._complete(application, response, event_uuid, arg)
+
+    def _expand(self, text: str) -> str:
+        """FreeSWITCH expands ${...} in arguments, apis included."""
+        for found in re.findall(r"\$\{([^}]*)\}", text):
+            self._note(f"expanded {found}")
+            text = text.replace(f"${{{found}}}", self.variables.get(found, ""))
+        return text
+
+    def _unicast(self, headers: dict[str, str]) -> None:
+        codec = self.headers.get("Channel-Read-Codec-Name")
+        if self.headers.get("Answer-State") != "answered" or not codec:
+            # switch_ivr.c, switch_ivr_activate_unicast: a null pointer.
+            self.crashed = "unicast before the channel has a read codec"
+            self._note(f"CRASH: {self.crashed}")
+            self.hangup("CRASH")
+            return
+        self._note("unicast")
+        if not self._unicast_works:
+            return
+        self._end_unicast()
+        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._udp.bind((headers.get("local-ip", "127.0.0.1"), 0))
+        self._udp.setblocking(False)
+        self._remote = (headers["remote-ip"], int(headers["remote-port"]))
+
+    def _end_unicast(self) -> None:
+        if self._udp is not None:
+            self._udp.close()
+            self._udp = None
+            self._from_bot.clear()
+            self._note("unicast ended")
+
+    def api(self, line: str) -> str:
+        """An api command's answer, in FreeSWITCH's words."""
+        name, _, rest = line.partition(" ")
+        words = rest.split(" ")
+        self._note(f"api {line}")
+        match name:
+            case "uuid_setvar_multi" | "uuid_setvar":
+                if words[0] != self.uuid:
+                    return "-ERR No such channel!\n"
+                pairs = rest[len(self.uuid) + 1 :]
+                if name == "uuid_setvar":
+                    pairs = pairs.replace(" ", "=", 1)
+                for pair in pairs.split(";"):
+                    key, _, value = pair.partition("=")
+                    self.variables[key] = value
+                return "+OK\n"
+            case "uuid_getvar":
+                return self.variables.get(words[1], "_undef_")
+            case "uuid_exists":
+                return "true" if words[0] == self.uuid else "false"
+            case "sched_del":
+                had, self._watchdog = self._watchdog, None
+                return f"+OK Deleted: {int(had is not None)}\n"
+            case "sched_transfer":
+                at = time.monotonic() + float(words[0].lstrip("+"))
+                self._watchdog = (at, words[2])
+                return "+OK\n"
+            case "uuid_break":
+                return "+OK\n"
+            case "uuid_displace":
+                return "+OK Success\n"
+            case "uuid_kill":
+                self.hangup()
+                return "+OK\n"
+            case "status":
+                return "UP 0 years\n"
+        return f"-ERR {name} Command not found!\n"
+
+    def _tell(self, name: str, extra: dict[str, str], with_variables: bool = True) -> None:
+        if self.peer is not None:
+            self.peer.event(name, extra, with_variables)
+
+    def _complete(self, application: str, response: str, event_uuid: str, arg: str = "") -> None:
+        extra = {"Application": application, "Application-Data": arg}
+        extra |= {"Application-Response": response, "Application-UUID": event_uuid}
+        self._tell("CHANNEL_EXECUTE_COMPLETE", extra)
+
+    # -- media: one tick per ptime, laid out in advance
+
+    def _media(self) -> None:
+        due = time.monotonic()
+        while not self.closed.is_set():
+            self._tick()
+            due += self._tick_s
+            gevent.sleep(max(0.0, due - time.monotonic()))
+
+    def _tick(self) -> None:
+        if self._watchdog and time.monotonic() >= self._watchdog[0]:
+            extension = self._watchdog[1]
+            self._note("watchdog")
+            self._watchdog = None
+            self._native(extension)
+        spoken = bytes(self._to_say[: self._frame_bytes])
+        del self._to_say[: len(spoken)]
+        heard = b""
+        if self._udp is not None:
+            frame = (
+                spoken.ljust(self._frame_bytes, b"\0") if spoken else b"\xff" * self._frame_bytes
+            )
+            with contextlib.suppress(OSError):
+                self._udp.sendto(frame, self._remote)
+            self._receive()
+            if self._from_bot:
+                heard = self._from_bot.popleft()
+        self.recording.tick(spoken, heard)
+
+    def _receive(self) -> None:
+        assert self._udp is not None
+        while True:
+            try:
+                datagram = self._udp.recv(65536)
+            except OSError:
+                return
+            if len(datagram) != self._frame_bytes:
+                self.corrupt_frames += 1
+            if len(self._from_bot) >= SOCKET_FRAMES:
+                self.lost_frames += 1
+            else:
+                self._from_bot.append(datagram)
