@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+
+if sys.argv[1:2] == ["serve"]:
+    # redis-py's sockets must not stop the other calls; before anything imports a socket.
+    from gevent import monkey
+
+    monkey.patch_all()
+
 import argparse
 import logging
-import sys
 from pathlib import Path
 
 import redis
@@ -81,10 +88,6 @@ def _bot(settings: Settings) -> Bot:
 
 
 def _serve(settings: Settings) -> int:
-    from gevent import monkey
-
-    # redis-py's sockets must not stop the other calls. Before anything opens one.
-    monkey.patch_all()
     bot = _bot(settings)
     from eslbot.listener import Listener
     from eslbot.server import ServerError

@@ -11,8 +11,8 @@
 A dialplan's conditions are evaluated once, when the call is routed (mod_dialplan_xml.c,
 parse_exten); so each decision on something new is a transfer to an extension of its own. A
 condition that does not hold queues its anti-actions and ends its extension: that is how the
-first missing slot is found. Transfers are few, as a call has 70 of them (switch_ivr.c,
-switch_ivr_session_transfer, Max-Forwards): one for each key of the menu, two for each slot.
+first missing slot is found. Transfers are few, two for each key of the menu and each slot: a
+call has 70 of them at the most (Max-Forwards; switch_ivr.c, switch_ivr_session_transfer).
 
 No text of the bot stands in the dialplan, only names, extensions and prompts' file names, each
 of a checked alphabet: FreeSWITCH expands `${...}` wherever it reads, values included.
@@ -129,6 +129,27 @@ class Dialplan:
                 ),
             )
 
+    def destinations(self) -> str:
+        """Examples, commented out, for those destinations that live in this context."""
+        own = [d for d in self._bot.destinations.values() if d.context == self._context]
+        if not own:
+            return ""
+        examples = "".join(
+            _extension(
+                f"agents {d.extension}",
+                _condition(
+                    "destination_number",
+                    _is(d.extension),
+                    ("set", "wd=${sched_del(${uuid})}"),
+                    ("set", "socket_resume=false"),
+                    ("bridge", f"user/{d.extension}"),
+                ),
+            )
+            for d in own
+        )
+        # Two hyphens end an XML comment; an extension may hold them.
+        return _DESTINATIONS.format(examples=examples.replace("--", "- -"))
+
     def _go(self, name: str, intent: Intent) -> str:
         conditions = [
             _condition("destination_number", _is("eslbot_go")),
@@ -215,27 +236,6 @@ class Dialplan:
 
     def _transfer(self, extension: str) -> tuple[str, str]:
         return ("transfer", f"{extension} XML {self._context}")
-
-    def destinations(self) -> str:
-        """Examples, commented out, for those destinations that live in this context."""
-        own = [d for d in self._bot.destinations.values() if d.context == self._context]
-        if not own:
-            return ""
-        examples = "".join(
-            _extension(
-                f"agents {d.extension}",
-                _condition(
-                    "destination_number",
-                    _is(d.extension),
-                    ("set", "wd=${sched_del(${uuid})}"),
-                    ("set", "socket_resume=false"),
-                    ("bridge", f"user/{d.extension}"),
-                ),
-            )
-            for d in own
-        )
-        # Two hyphens end an XML comment; an extension may hold them.
-        return _DESTINATIONS.format(examples=examples.replace("--", "- -"))
 
 
 def _digits(slot: Slot) -> str:

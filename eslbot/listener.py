@@ -1,6 +1,6 @@
 """The listener process: accepts calls, and says when a caller would be answered.
 
-gevent's monkey patching has to come before everything else; eslbot/__main__.py sees to it.
+gevent's monkey patching has to come before everything else: eslbot/__main__.py does it.
 """
 
 from __future__ import annotations
@@ -89,13 +89,8 @@ class Listener:
             call.trouble()
 
     def _get_ready(self) -> None:
-        """Wait for workers of every role, then for the prompts, then say what to do next."""
-        waited = time.monotonic()
-        while not all(self._link.workers.values()):
-            if time.monotonic() - waited > 15:
-                waited = time.monotonic()
-                log.warning("waiting for workers: %s", ", ".join(self._absent))
-            gevent.sleep(0.1)
+        """Have the prompts spoken, wait for workers of every role, say what to do next."""
+        self._await_workers("tts")
         engine = self._link.workers["tts"][0]["engine"]
         self._house.prompts.load(engine)
         while self._house.prompts.missing:
@@ -104,11 +99,16 @@ class Listener:
             except TimeoutError as error:
                 log.warning("%s; again in 5 s", error)
                 gevent.sleep(5)
+        self._await_workers(*streams.STAGES)
         self._say_ready()
 
-    @property
-    def _absent(self) -> list[str]:
-        return [stage for stage, those in self._link.workers.items() if not those]
+    def _await_workers(self, *stages: str) -> None:
+        warned = time.monotonic()
+        while absent := [stage for stage in stages if not self._link.workers[stage]]:
+            if time.monotonic() - warned > 15:
+                warned = time.monotonic()
+                log.warning("waiting for workers: %s", ", ".join(absent))
+            gevent.sleep(0.1)
 
     def _say_ready(self) -> None:
         settings = self._settings

@@ -1,0 +1,130 @@
+"""A caller's walk through a generated dialplan, without a switch.
+
+Conditions, anti-actions and breaks as in mod_dialplan_xml.c (parse_exten), digits as in
+switch_ivr_play_say.c (switch_ivr_read, switch_play_and_get_digits). Only what the generated file
+uses is here; anything else is an error.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from xml.etree import ElementTree
+
+SILENCE = "."  # among the keys: the caller waits until the time is up
+MAX_HOPS = 70
+
+
+@dataclass
+class Walk:
+    """Where the caller came out, what stands on the channel, and what was played, in order."""
+
+    extension: str = ""
+    context: str = ""
+    variables: dict[str, str] = field(default_factory=dict)
+    played: list[str] = field(default_factory=list)
+    applications: list[tuple[str, str]] = field(default_factory=list)
+    hops: int = 0
+
+
+class Walker:
+    def __init__(self, xml: str, context: str) -> None:
+        # The include line is FreeSWITCH's preprocessor's: nothing lies there in these walks.
+        root = ElementTree.fromstring(xml)
+        self._context = context
+        contexts = [c for c in root.iter("context") if c.get("name") == context]
+        assert len(contexts) == 1
+        self._extensions = contexts[0].findall("extension")
+
+    def walk(self, extension: str, keys: str, variables: Mapping[str, str]) -> Walk:
+        """From an extension until the caller is transferred out of the context's own ones."""
+        walk = Walk(extension, self._context, {"uuid": "a-call", **variables})
+        caller = iter(keys)
+        while walk.context == self._context:
+            actions = self._hunt(walk)
+            if actions is None:
+                return walk
+            if not self._execute(actions, walk, caller):
+                raise AssertionError(f"{walk.extension}: the caller falls out at the end")
+            walk.hops += 1
+            assert walk.hops < MAX_HOPS, "the walk does not end"
+        return walk
+
+    def _hunt(self, walk: Walk) -> list[tuple[str, str]] | None:
+        for extension in self._extensions:
+            actions: list[tuple[str, str]] = []
+            proceed = False
+            for condition in extension.findall("condition"):
+                assert set(condition.keys()) <= {"field", "expression"}
+                proceed = self._holds(condition, walk)
+                tag = "action" if proceed else "anti-action"
+                found = [(a.get("application", ""), a.get("data", "")) for a in condition.iter(tag)]
+                actions += found
+                if not proceed:
+                    proceed = bool(found)
+                    break
+            if proceed:
+                return actions
+        return None
+
+    def _holds(self, condition: ElementTree.Element, walk: Walk) -> bool:
+        name = condition.get("field")
+        if name is None:
+            return True
+        if name == "destination_number":
+            value = walk.extension
+        else:
+            variable = re.fullmatch(r"\$\{([a-z_]+)\}", name)
+            assert variable, name
+            value = walk.variables.get(variable[1], "")
+        expression = condition.get("expression", "")
+        # A group would turn $1 in the actions' data into text of the caller.
+        assert "(" not in expression and "${" not in expression
+        return re.search(expression, value) is not None
+
+    def _execute(self, actions: list[tuple[str, str]], walk: Walk, caller: Iterator[str]) -> bool:
+        """Run what was queued; True when the call was transferred."""
+        for application, data in actions:
+            walk.applications.append((application, data))
+            if application == "set":
+                name, _, value = data.partition("=")
+                walk.variables[name] = _expand(value, walk.variables)
+            elif application == "unset":
+                walk.variables.pop(data, None)
+            elif application == "playback":
+                walk.played.append(data.rpartition("/")[2])
+            elif application == "play_and_get_digits":
+                _play_and_get_digits(data, walk, caller)
+            elif application == "transfer":
+                walk.extension, dialplan, walk.context = data.split(" ")
+                assert dialplan == "XML"
+                return True
+            else:
+                # What the way in needs has no effect on the walk: no listener takes the call.
+                assert application in ("answer", "sched_transfer", "socket"), application
+        return False
+
+
+def _expand(text: str, variables: Mapping[str, str]) -> str:
+    text = re.sub(r"\$\{sched_del\(\$\{uuid\}\)\}", "+OK", text)
+    return re.sub(r"\$\{([a-z_]+)\}", lambda found: variables.get(found[1], ""), text)
+
+
+def _play_and_get_digits(data: str, walk: Walk, caller: Iterator[str]) -> None:
+    least, most, tries, wait_ms, terminators, prompt, bad, name, valid, gap_ms = data.split(" ")
+    assert int(wait_ms) >= 1000 and int(gap_ms) > 0 and int(least) == 1
+    for _ in range(int(tries)):
+        walk.variables.pop(name, None)
+        walk.played += [p.rpartition("/")[2] for p in prompt.split("!")]
+        digits = ""
+        for key in caller:
+            if key == SILENCE or key in terminators:
+                break
+            digits += key
+            if len(digits) == int(most):
+                break
+        if digits and re.search(valid, digits):
+            walk.variables[name] = digits
+            return
+        walk.played.append(bad.rpartition("/")[2])
