@@ -130,25 +130,22 @@ class Dialplan:
             )
 
     def destinations(self) -> str:
-        """Examples, commented out, for those destinations that live in this context."""
-        own = [d for d in self._bot.destinations.values() if d.context == self._context]
-        if not own:
-            return ""
-        examples = "".join(
+        """Examples of the bot's destinations in this context: the operator's own part of it."""
+        own = {d.extension for d in self._bot.destinations.values() if d.context == self._context}
+        examples = [
             _extension(
-                f"agents {d.extension}",
+                f"agents {extension}",
                 _condition(
                     "destination_number",
-                    _is(d.extension),
+                    _is(extension),
                     ("set", "wd=${sched_del(${uuid})}"),
                     ("set", "socket_resume=false"),
-                    ("bridge", f"user/{d.extension}"),
+                    ("bridge", f"user/{extension}"),
                 ),
             )
-            for d in own
-        )
-        # Two hyphens end an XML comment; an extension may hold them.
-        return _DESTINATIONS.format(examples=examples.replace("--", "- -"))
+            for extension in sorted(own)
+        ]
+        return _DESTINATIONS.format(examples="\n".join(examples))
 
     def _go(self, name: str, intent: Intent) -> str:
         conditions = [
@@ -305,11 +302,14 @@ _MENU_WHY = """
     -->
 """
 
-_DESTINATIONS = """
-    <!--
-      The bot's destinations in this context are yours: put extensions like these into
-      eslbot/*.xml beside this file. The first two actions also end what a listener that was
-      stopped, and not gone, has left behind.
+_DESTINATIONS = """<?xml version="1.0" encoding="UTF-8"?>
+<!--
+  The bot's destinations are yours: name a copy of this file destinations.xml, and put your own
+  way to your people in it. Copies of other names that end in .xml are read as well.
 
-{examples}    -->
+  The first two actions also end what a listener that was stopped, and not gone, has left behind.
+  A destination that no extension takes ends the call: there is nowhere to go.
+-->
+<include>
+{examples}</include>
 """

@@ -22,6 +22,7 @@ from workers.settings import Settings
 __all__ = ["generate", "native_prompts", "prompt_file", "write_files"]
 
 DIALPLAN = "dialplan/eslbot.xml"
+DESTINATIONS = "dialplan/eslbot/destinations.xml.example"
 PROMPT_LIST = "prompts.txt"
 SOUNDS = "sounds"
 MAX_LISTENERS = 50  # mod_event_socket.c, socket_function
@@ -75,8 +76,8 @@ def generate(
     return {
         DIALPLAN: _HEAD.format(context=context, bot=bot.name, sha=bot.sha)
         + "\n".join(blocks)
-        + plan.destinations()
         + _TAIL,
+        DESTINATIONS: plan.destinations(),
         PROMPT_LIST: "".join(f"{prompt_file(t)}\t{t}\n" for t in native_prompts(bot)),
     }
 
@@ -179,7 +180,9 @@ _HEAD = """<?xml version="1.0" encoding="UTF-8"?>
 
 """
 
-_TAIL = """    <X-PRE-PROCESS cmd="include" data="eslbot/*.xml"/>
+_TAIL = """
+    <!-- Yours: the extensions of the bot's destinations, see eslbot/destinations.xml.example. -->
+    <X-PRE-PROCESS cmd="include" data="eslbot/*.xml"/>
 
   </context>
 </include>

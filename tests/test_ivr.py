@@ -171,7 +171,7 @@ def test_whatever_is_pressed_both_menus_agree(which: str, request: pytest.Fixtur
     intents = [*bot.intents, "", "nonsense"]
     values = ["", "1", "12", "123", "4271", "12345", "123456789", "no", "a b"]
     ends = set()
-    for _ in range(150):
+    for _ in range(300):
         keys = "".join(dice.choices("0123456789*#A.", k=dice.randrange(40)))
         if dice.random() < 0.7:
             # Most callers mean something: keys of the menu, entries with a hash.
