@@ -11,8 +11,7 @@
 A dialplan's conditions are evaluated once, when the call is routed (mod_dialplan_xml.c,
 parse_exten); so each decision on something new is a transfer to an extension of its own. A
 condition that does not hold queues its anti-actions and ends its extension: that is how the
-first missing slot is found. Transfers are few, two for each key of the menu and each slot: a
-call has 70 of them at the most (Max-Forwards; switch_ivr.c, switch_ivr_session_transfer).
+first missing slot is found. It costs two transfers for each key of the menu and for each slot.
 
 No text of the bot stands in the dialplan, only names, extensions and prompts' file names, each
 of a checked alphabet: FreeSWITCH expands `${...}` wherever it reads, values included.
@@ -37,6 +36,8 @@ from eslbot.prompts import prompt_file
 from workers.bot import Bot, Intent, Slot
 
 INTERNAL = "eslbot_"  # what the names of our own extensions begin with
+# A loop between the menu and a destination ends here. The longest way through a menu takes less.
+MAX_TRANSFERS = 70
 
 
 def answers(bot: Bot) -> dict[str, str]:
@@ -75,6 +76,7 @@ class Dialplan:
                 ("answer", ""),
                 ("set", "socket_resume=true"),
                 ("set", "send_silence_when_idle=400"),
+                ("set", f"max_session_transfers={MAX_TRANSFERS}"),
                 ("sched_transfer", f"+{watchdog_s} {menu} XML {self._context}"),
                 ("socket", f"{hosts} async full"),
                 self._transfer(menu),
@@ -285,6 +287,9 @@ _ENTRY_WHY = """    <!--
 
       send_silence_when_idle: parked without it, FreeSWITCH sends no RTP at all, and carriers
       hang up.
+
+      max_session_transfers: a bound of our own on transfers; without it each one counts against
+      the caller's SIP Max-Forwards, which the call to your people would inherit.
 
       sched_transfer: the watchdog, for what socket_resume can't see: a listener that is stopped,
       an address that swallows packets. The listener renews it while it lives, and cancels it

@@ -22,8 +22,7 @@ from workers.messages import DialogState
 ENTRY_GAP_MS = 2500
 # A longer entry ends here; FreeSWITCH reads into a buffer of 128.
 MAX_KEYS = 64
-# So many answers are played in one visit; then a person takes over. Each round costs
-# FreeSWITCH transfers, of which a call has 70 in all (Max-Forwards).
+# So many answers are played in one visit; then a person takes over.
 MAX_ANSWERS = 5
 TERMINATOR = "#"
 PERSON_KEY = "0"

@@ -31,6 +31,16 @@ def shape(messages: list[Message]) -> list[tuple[dict[str, str], bytes]]:
     return [(dict(m.headers), m.body) for m in messages]
 
 
+def whole_messages(data: bytes) -> list[bytes]:
+    """The bytes of each message."""
+    parser = Parser()
+    parser.receive_data(data)
+    edges = [0]
+    while parser.next_message() is not None:
+        edges.append(len(data) - parser.buffered)
+    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+
+
 @pytest.mark.parametrize("path", CAPTURES, ids=lambda p: p.name.split(".")[0])
 def test_a_captured_conversation_byte_by_byte_is_what_it_is_in_one_piece(path):
     data = path.read_bytes()
@@ -126,18 +136,17 @@ def test_odd_encodings_are_read_without_harm():
 
 def test_a_hundred_thousand_broken_captures_never_do_worse_than_being_refused():
     dice = random.Random(8084)
-    pieces = [p.read_bytes() for p in CAPTURES]
-    sources = [piece[start : start + 900] for piece in pieces for start in range(0, 6000, 450)]
+    sources = [message for path in CAPTURES for message in whole_messages(path.read_bytes())]
     tokens = [b"\n", b"\n\n", b":", b"\0", b"%0A", b"Content-Length: ", b"-1", b"99999999", b"\xff"]
     refused = 0
     began = time.monotonic()
     for _ in range(100_000):
         data = bytearray(dice.choice(sources))
         for _ in range(dice.randrange(1, 4)):
-            at = dice.randrange(len(data))
+            at = dice.randrange(len(data) + 1)
             match dice.randrange(3):
                 case 0:
-                    data[at] = dice.randrange(256)
+                    data[at : at + 1] = bytes([dice.randrange(256)])
                 case 1:
                     data[at:at] = dice.choice(tokens)
                 case 2:
@@ -152,7 +161,7 @@ def test_a_hundred_thousand_broken_captures_never_do_worse_than_being_refused():
         except RemoteProtocolError:
             refused += 1
         assert parser.buffered <= len(data)
-    assert refused > 10_000
+    assert 10_000 < refused < 90_000
     print(f"100000 inputs in {time.monotonic() - began:.1f} s, {refused} refused")
 
 
