@@ -198,8 +198,7 @@ class Assistant:
         intent = state.intent if state.intent in call.bot.intents else None
         call.dialog = DialogState(intent, known, state.asked, state.misses)
         values = {call.bot.slots[name].variable: value for name, value in known.items()}
-        if intent:
-            values["ai_intent"] = intent
+        values["ai_intent"] = intent or ""
         call.set_variables(values)
         call.record("decided", intent=intent, slots=known, action=decision.action)
 

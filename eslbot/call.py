@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,6 +81,7 @@ class Call:
         self.timers: dict[str, tuple[float, Callable[[], None]]] = {}
         self._mailbox: Queue = Queue(maxsize=MAILBOX)
         self._then: Callable[[], None] | None = None
+        self._watched_until = 0.0
         self.assistant = Assistant(self)
         self.menu = MenuRun(self)
 
@@ -125,7 +126,7 @@ class Call:
             known={k: v for k, v in self.variables.items() if v},
         )
 
-    def _adopt(self, headers: dict[str, str]) -> None:
+    def _adopt(self, headers: Mapping[str, str]) -> None:
         """What the dialplan, or an earlier listener, already knows of this call."""
         slots = {}
         for name, slot in self.bot.slots.items():
@@ -213,6 +214,8 @@ class Call:
                 self._post(self._on_key, digit)
         elif name in ("CHANNEL_HANGUP", "CHANNEL_HANGUP_COMPLETE"):
             self._post(self._on_hangup, event.get("Hangup-Cause", ""))
+        elif name == "CHANNEL_UNPARK":
+            self._post(self._on_unpark)
 
     def trouble(self) -> None:
         """Redis stopped working."""
@@ -255,6 +258,11 @@ class Call:
     def _on_hangup(self, cause: str) -> None:
         self.record("hangup", cause=cause[:40])
         raise SessionClosed("the caller hung up")
+
+    def _on_unpark(self) -> None:
+        """Somebody else has the call: the watchdog, or an operator's own transfer."""
+        if self.state is not State.LEAVING:
+            raise SessionClosed("the switch took the call elsewhere")
 
     def _on_trouble(self) -> None:
         if self.state in (State.HEARING, State.THINKING, State.LISTENING):
@@ -313,7 +321,7 @@ class Call:
     def set_variables(self, values: dict[str, str]) -> None:
         """Onto the channel, at once; what stands there already is not sent again."""
         clean = {k: clean_value(v) for k, v in values.items()}
-        new = {k: v for k, v in clean.items() if self.variables.get(k) != v}
+        new = {k: v for k, v in clean.items() if self.variables.get(k, "") != v}
         if new:
             self.session.set_variables(new, self.settings.esl_timeout_ms / 1000)
             self.variables.update(new)
@@ -390,7 +398,13 @@ class Call:
     def _renew_watchdog(self) -> None:
         """From this loop, and only while the clock ticks: it stands for both working."""
         settings = self.settings
-        if time.monotonic() - self.house.last_tick < STUCK_S:
+        now = time.monotonic()
+        if self._watched_until and now > self._watched_until:
+            # This process was stopped, and the call has gone: renewing would take it away
+            # from whoever has it now.
+            raise SessionClosed("the watchdog has fired")
+        if now - self.house.last_tick < STUCK_S:
+            self._watched_until = now + settings.watchdog_s
             self.session.renew_watchdog(
                 settings.watchdog_s,
                 settings.menu_extension,

@@ -63,7 +63,7 @@ def generate(
     if not 1 <= len(listeners) <= MAX_LISTENERS:
         raise ValueError(f"{len(listeners)} listeners; FreeSWITCH takes 1 to {MAX_LISTENERS}")
     hosts = "|".join(_listener(one) for one in listeners)
-    if not _SOUNDS_DIR.fullmatch(sounds_dir):
+    if not _SOUNDS_DIR.fullmatch(sounds_dir) or ".." in sounds_dir.split("/"):
         raise ValueError(f"sounds_dir {sounds_dir!r}: an absolute path of A-Z a-z 0-9 . _ - /")
     if not _CONTEXT.fullmatch(context):
         raise ValueError(f"context {context!r}: 1 to 64 of A-Z a-z 0-9 . _ -")

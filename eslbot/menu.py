@@ -81,7 +81,8 @@ class MenuRun:
                 call.native_menu("a prompt has no audio")
                 return
             call.playback.say(text, pcm)
-        call.record("said", text=" ".join(prompts), fixed=True)
+        if prompts:
+            call.record("said", text=" ".join(prompts), fixed=True)
         call.when_said(then)
         if not prompts:
             call.played()

@@ -28,8 +28,8 @@ class ServerError(Exception):
 
 class Server:
     """handler(session) runs on a greenlet of its own for each connection, which is closed when
-    it returns. A refused connection is closed at once, and FreeSWITCH goes on to its next host
-    or dialplan action.
+    it returns. A refused connection is closed at once, and FreeSWITCH goes on with its next
+    dialplan action: it tries its next host only where connecting fails.
     """
 
     def __init__(

@@ -75,7 +75,7 @@ class Walker:
         if name == "destination_number":
             value = walk.extension
         else:
-            variable = re.fullmatch(r"\$\{([a-z_]+)\}", name)
+            variable = re.fullmatch(r"\$\{([a-z0-9_]+)\}", name)
             assert variable, name
             value = walk.variables.get(variable[1], "")
         expression = condition.get("expression", "")
@@ -108,7 +108,7 @@ class Walker:
 
 def _expand(text: str, variables: Mapping[str, str]) -> str:
     text = re.sub(r"\$\{sched_del\(\$\{uuid\}\)\}", "+OK", text)
-    return re.sub(r"\$\{([a-z_]+)\}", lambda found: variables.get(found[1], ""), text)
+    return re.sub(r"\$\{([a-z0-9_]+)\}", lambda found: variables.get(found[1], ""), text)
 
 
 def _play_and_get_digits(data: str, walk: Walk, caller: Iterator[str]) -> None:

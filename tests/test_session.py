@@ -213,8 +213,9 @@ def test_completions_are_matched_by_uuid_not_by_the_applications_name(wire: Wire
                     wire.switch.sendall(OK)
         for one in reversed(uuids):
             wire.switch.sendall(
-                event(Event_Name="CHANNEL_EXECUTE_COMPLETE", Application="sleep",
-                      Application_UUID=one)  # fmt: skip
+                event(
+                    Event_Name="CHANNEL_EXECUTE_COMPLETE", Application="sleep", Application_UUID=one
+                )  # fmt: skip
             )
 
     gevent.spawn(switch_side)

@@ -59,8 +59,8 @@ class Caller:
         if not call.wait_for(done, within_s):
             raise NotAnswered(f"the bot said nothing in {within_s:.0f} s, or never ended")
 
-    def do(self, step: Step) -> None:
-        """Wait for the bot as the step wants it, then do it, and wait for the answer's begin."""
+    def do(self, step: Step, wait: bool = True) -> None:
+        """Do the step, wait for the answer to begin, and with wait=True to end."""
         call, recording = self.call, self.call.recording
         if isinstance(step, Interrupt):
             self._interrupt(step)
@@ -80,12 +80,14 @@ class Caller:
             words = np.flatnonzero(recording.audible("caller"))
             last = int(words[-1]) if words.size else since
             self.gaps.append((since + int(heard[0]) - last) * recording.tick_s)
-        self.wait_bot(60.0, since)
+        if wait:
+            self.wait_bot(60.0, since)
 
     def _interrupt(self, step: Interrupt) -> None:
         call, recording = self.call, self.call.recording
-        since = recording.ticks
-        call.wait_for(lambda: recording.audible("bot", since).any(), PATIENCE_S)
+        since = max(0, recording.ticks - 5)
+        if not call.wait_for(lambda: recording.audible("bot", since).any(), PATIENCE_S):
+            raise NotAnswered("there was nothing to interrupt")
         call.sleep(step.after_s)
         begin = recording.ticks
         call.say(step.pcm)

@@ -14,7 +14,6 @@ at 16 kHz and 512 points, so the lower filters are the same.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -49,9 +48,7 @@ def mel_filters(rate_hz: int) -> Doubles:
     low, high = _mel(_LOWEST_HZ), _mel(_HIGHEST_HZ)
     width = (high - low) / (FILTERS + 1)
     # round_filters: the corners stand on lines of the spectrum.
-    corners = [
-        int(_hz(low + i * width) / spacing + 0.5) * spacing for i in range(FILTERS + 2)
-    ]
+    corners = [int(_hz(low + i * width) / spacing + 0.5) * spacing for i in range(FILTERS + 2)]
     hz = np.arange(lines) * spacing
     triangles = []
     for left, peak, right in zip(corners, corners[1:], corners[2:], strict=False):
