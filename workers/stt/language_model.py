@@ -80,9 +80,7 @@ class English:
 
     @classmethod
     def _make(cls, dictionary: Iterable[str]) -> English:
-        source = pocketsphinx.NGramModel.readfile(
-            pocketsphinx.get_model_path("en-us/en-us.lm.bin")
-        )
+        source = pocketsphinx.NGramModel.readfile(pocketsphinx.get_model_path("en-us/en-us.lm.bin"))
 
         def log10(*words: str) -> float:  # the word first, then what was before it
             return float(source.prob(words) * _LOG10_OF_BASE)
@@ -109,12 +107,12 @@ class English:
 class Phrases:
     """An interpolated trigram model of sentences, each with a weight."""
 
-    def __init__(self, sentences: Weighted) -> None:
+    def __init__(self, sentences: Weighted, order: int = 3) -> None:
         self.counts: list[dict[Sentence, Counter[str]]] = [defaultdict(Counter) for _ in range(3)]
         for sentence, weight in sentences.items():
             words = (START, *sentence, END)
             for at in range(1, len(words)):
-                for length in range(min(at, 2) + 1):
+                for length in range(min(at, order - 1) + 1):
                     self.counts[length][words[at - length : at]][words[at]] += weight  # type: ignore[assignment]
         self.words = set(self.counts[0][()])
 
@@ -158,9 +156,7 @@ def mixture(english: English, phrases: Phrases, share: float) -> str:
             + (1 - share) * kept.get(word, left * base.get(word, rare))
             for word in followers
         }
-    back_1 = {
-        before: _back_off(followers, unigram) for before, followers in bigram.items()
-    }
+    back_1 = {before: _back_off(followers, unigram) for before, followers in bigram.items()}
 
     def two(word: str, before: str) -> float:
         found = bigram.get(before, {}).get(word)

@@ -1,0 +1,270 @@
+"""A language model behind an OpenAI-compatible server: POST /chat/completions, streamed.
+
+Source: the API reference of OpenAI, "Create chat completion", streaming and function calling.
+
+The model answers in words of its own, or calls one of three tools: handle_intent (the bot's own
+rules then ask, look up and answer: facts come from the bot's file), transfer (to a named
+destination) and hang_up. What it calls is checked against the bot; what it must not is refused.
+
+The prompt begins with what is the same for all calls of a bot, so that a provider can keep it;
+the call's state, the history and the utterance follow.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from workers import dialog
+from workers.bot import Bot
+from workers.http_provider import Deadline, Provider, ProviderError, parse_json, server_events
+from workers.llm.engine import LlmError, Request
+from workers.messages import Decision, DialogState
+
+log = logging.getLogger(__name__)
+
+MAX_REPLY = 2000  # characters
+MAX_ARGUMENTS = 4000
+MAX_TOOLS = 4
+MAX_TOKENS = 300
+
+
+@dataclass(slots=True)
+class _ToolCall:
+    name: str = ""
+    arguments: str = ""
+
+
+@dataclass(slots=True)
+class _Answer:
+    """What has come so far."""
+
+    tools: dict[int, _ToolCall] = field(default_factory=dict)
+    said: int = 0
+
+
+class OpenAiLlm:
+    name = "openai"
+
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        api_key: str,
+        *,
+        connect_timeout_s: float,
+        first_token_s: float,
+        token_gap_s: float,
+    ) -> None:
+        self._provider = Provider(url, api_key, connect_timeout_s=connect_timeout_s)
+        self._model = model
+        self._first_token_s = first_token_s
+        self._token_gap_s = token_gap_s
+
+    def reply(self, request: Request, timeout_s: float) -> Iterator[str | Decision]:
+        """See engine.py. A retry is possible up to the first token, and not after it."""
+        deadline = Deadline(timeout_s)
+        answer = _Answer()
+        try:
+            yield from self._provider.retrying(
+                deadline, lambda: self._begin(request, answer, deadline)
+            )
+            yield from self._act(request, answer)
+        except ProviderError as error:
+            raise LlmError(str(error)) from None
+
+    def _begin(self, request: Request, answer: _Answer, deadline: Deadline) -> Iterator[str]:
+        words = self._ask(request, answer, deadline)
+        first = next(words, None)
+
+        def rest() -> Iterator[str]:
+            if first is not None:
+                yield first
+                yield from words
+
+        return rest()
+
+    def _ask(self, request: Request, answer: _Answer, deadline: Deadline) -> Iterator[str]:
+        body = {
+            "model": self._model,
+            "messages": messages(request),
+            "tools": tools(request.bot),
+            "stream": True,
+            "temperature": 0.2,
+            "max_tokens": MAX_TOKENS,
+        }
+        first_by = time.monotonic() + self._first_token_s
+        last = None
+        with self._provider.stream(
+            "chat/completions",
+            deadline=deadline,
+            first_s=self._first_token_s,
+            gap_s=max(self._token_gap_s, self._first_token_s),
+            json=body,
+        ) as response:
+            for data in server_events(response, deadline):
+                now = time.monotonic()
+                # Comments and empty pieces keep a connection alive, not a conversation.
+                if now > (first_by if last is None else last + self._token_gap_s):
+                    raise ProviderError("the model's tokens come too slowly")
+                text = _take(parse_json(data), answer)
+                if text is None:
+                    continue
+                last = now
+                if text:
+                    answer.said += len(text)
+                    if answer.said > MAX_REPLY:
+                        raise ProviderError(f"an answer of more than {MAX_REPLY} characters")
+                    yield text
+
+    def _act(self, request: Request, answer: _Answer) -> Iterator[str | Decision]:
+        """Do what the model called for; refuse what it may not."""
+        bot, state = request.bot, request.state
+        for index in sorted(answer.tools)[:MAX_TOOLS]:
+            call = answer.tools[index]
+            outcome = self._outcome(bot, state, call)
+            if outcome is None:
+                log.warning("the model called for something that the bot does not have")
+                continue
+            yield outcome.decision
+            yield from (sentence + " " for sentence in outcome.say)
+            return
+        if answer.said:
+            yield Decision(DialogState(state.intent, state.slots))
+            return
+        if answer.tools:
+            outcome = dialog.not_understood(bot, state)
+            yield outcome.decision
+            yield from (sentence + " " for sentence in outcome.say)
+            return
+        raise ProviderError("an answer without words")
+
+    @staticmethod
+    def _outcome(bot: Bot, state: DialogState, call: _ToolCall) -> dialog.Outcome | None:
+        try:
+            given = parse_json(call.arguments or "{}")
+        except ProviderError:
+            return None
+        if not isinstance(given, dict):
+            return None
+        if call.name == "handle_intent":
+            intent, slots = given.get("intent"), given.get("slots", {})
+            if not isinstance(intent, str) or intent not in bot.intents:
+                return None
+            if not isinstance(slots, dict):
+                return None
+            if state.asked == dialog.CONFIRM and given.get("confirmed") in (True, False):
+                return dialog.confirm(bot, state, given["confirmed"])
+            return dialog.handle(bot, state, intent, slots)
+        if call.name == "transfer":
+            destination = given.get("destination")
+            if not isinstance(destination, str) or destination not in bot.destinations:
+                return None
+            return dialog.transfer(bot, state, destination)
+        if call.name == "hang_up":
+            return dialog.Outcome((bot.phrases.goodbye,), Decision(state, "hangup"))
+        return None
+
+
+def _take(event: Any, answer: _Answer) -> str | None:
+    """One chunk: its text; "" when it holds other news, None when it holds none."""
+    if not isinstance(event, dict):
+        raise ProviderError("a chunk that is no object")
+    if event.get("error"):
+        raise ProviderError("the provider reported an error within the answer")
+    choices = event.get("choices")
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        return None
+    delta = choices[0].get("delta")
+    if not isinstance(delta, dict):
+        return None
+    calls = delta.get("tool_calls")
+    if isinstance(calls, list):
+        for piece in calls:
+            _take_tool(piece, answer)
+        return ""
+    text = delta.get("content")
+    return text if isinstance(text, str) and text else None
+
+
+def _take_tool(piece: Any, answer: _Answer) -> None:
+    index = piece.get("index", 0) if isinstance(piece, dict) else None
+    if not isinstance(index, int) or not 0 <= index < 64:
+        raise ProviderError("a tool call that makes no sense")
+    call = answer.tools.setdefault(index, _ToolCall())
+    function = piece.get("function")
+    if not isinstance(function, dict):
+        return
+    for name in ("name", "arguments"):
+        part = function.get(name)
+        if isinstance(part, str):
+            setattr(call, name, getattr(call, name) + part)
+    if len(call.arguments) > MAX_ARGUMENTS or len(call.name) > 100:
+        raise ProviderError("a tool call of too many characters")
+
+
+def messages(request: Request) -> list[dict[str, str]]:
+    """The prompt: what never changes first, the utterance last."""
+    found = [{"role": "system", "content": instructions(request.bot)}]
+    state = request.state
+    known = json.dumps({"intent": state.intent, "slots": state.slots, "asked": state.asked})
+    found.append({"role": "system", "content": f"State of this call: {known}"})
+    roles = {"caller": "user", "bot": "assistant"}
+    found += [{"role": roles[line.who], "content": line.text} for line in request.history]
+    how = "keyed in" if request.keyed else "said"
+    found.append({"role": "user", "content": f"[{how}] {request.text}" if request.keyed
+                  else request.text})  # fmt: skip
+    return found
+
+
+def instructions(bot: Bot) -> str:
+    """The same for all calls of a bot."""
+    lines = [
+        bot.persona or f"You are the telephone assistant {bot.name}.",
+        "You speak on the telephone: one or two short sentences, no markup, no lists.",
+        "What the caller says comes from a speech recogniser and may be misheard.",
+        "When the caller wants one of these, call handle_intent; never invent its facts:",
+    ]
+    for name, intent in bot.intents.items():
+        slots = f" (slots: {', '.join(intent.slots)})" if intent.slots else ""
+        lines.append(f"- {name}{slots}: {'; '.join(intent.examples[:3])}")
+    lines.append("Slots:")
+    lines += [f"- {name} ({slot.type}): {slot.ask}" for name, slot in bot.slots.items()]
+    lines.append("If a slot was asked for, pass the caller's answer with the same intent.")
+    return "\n".join(lines)
+
+
+def tools(bot: Bot) -> list[dict[str, Any]]:
+    """The tools a model may call, with the bot's own names as their only values."""
+
+    def tool(name: str, what: str, properties: dict[str, Any], required: list[str]) -> Any:
+        schema = {"type": "object", "properties": properties, "required": required}
+        return {
+            "type": "function",
+            "function": {"name": name, "description": what, "parameters": schema},
+        }
+
+    slots = {name: {"type": "string", "description": slot.ask} for name, slot in bot.slots.items()}
+    return [
+        tool(
+            "handle_intent",
+            "Serve a wish of the caller; it asks for what is missing and answers.",
+            {
+                "intent": {"type": "string", "enum": list(bot.intents)},
+                "slots": {"type": "object", "properties": slots},
+                "confirmed": {"type": "boolean", "description": "answer to a confirmation"},
+            },
+            ["intent"],
+        ),
+        tool(
+            "transfer",
+            "Connect the caller to a person.",
+            {"destination": {"type": "string", "enum": list(bot.destinations)}},
+            ["destination"],
+        ),
+        tool("hang_up", "Say goodbye and end the call.", {}, []),
+    ]
