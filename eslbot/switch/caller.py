@@ -51,7 +51,7 @@ class Caller:
         call, recording = self.call, self.call.recording
 
         def done() -> bool:
-            if call.where != "socket":
+            if call.where not in ("dialplan", "socket"):
                 return True
             spoke = bool(recording.audible("bot", since).any())
             return spoke and recording.quiet_s("bot") >= PAUSE_S
