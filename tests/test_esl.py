@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 from pathlib import Path
@@ -38,7 +39,7 @@ def whole_messages(data: bytes) -> list[bytes]:
     edges = [0]
     while parser.next_message() is not None:
         edges.append(len(data) - parser.buffered)
-    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [data[a:b] for a, b in itertools.pairwise(edges)]
 
 
 @pytest.mark.parametrize("path", CAPTURES, ids=lambda p: p.name.split(".")[0])
@@ -171,7 +172,7 @@ def test_however_it_is_cut_it_reads_the_same(data):
     raw = CAPTURES[0].read_bytes()
     cuts = sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=12)))
     edges = [0, *cuts, len(raw)]
-    chunks = [raw[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    chunks = [raw[a:b] for a, b in itertools.pairwise(edges)]
     assert shape(parse(*chunks)) == shape(parse(raw))
 
 

@@ -215,7 +215,7 @@ def test_completions_are_matched_by_uuid_not_by_the_applications_name(wire: Wire
             wire.switch.sendall(
                 event(
                     Event_Name="CHANNEL_EXECUTE_COMPLETE", Application="sleep", Application_UUID=one
-                )  # fmt: skip
+                )
             )
 
     gevent.spawn(switch_side)
@@ -230,7 +230,8 @@ def test_an_own_handler_for_completions_does_not_hang_a_blocking_call(wire: Wire
         session.register_handle("CHANNEL_EXECUTE_COMPLETE", lambda event: None)
         def switch_side():
             switch.recv(9999); switch.sendall(ok)
-            switch.sendall(b"Content-Length: %d\\nContent-Type: text/event-plain\\n\\n" % len(b) + b)
+            head = b"Content-Length: %d\\nContent-Type: text/event-plain\\n\\n" % len(b)
+            switch.sendall(head + b)
         gevent.spawn(switch_side)
         with gevent.Timeout(2, False):
             session.call_command("answer", block=True)

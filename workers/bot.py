@@ -247,7 +247,8 @@ def load(path: Path) -> Bot:
     try:
         return Bot.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
+        # A misspelt key is also a missing one: the first says more.
+        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
         keys = tuple(str(part) for part in first["loc"])
         line = next((lines[keys[:n]] for n in range(len(keys), -1, -1) if keys[:n] in lines), 1)
         what = ".".join(keys)

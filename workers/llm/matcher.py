@@ -1,14 +1,21 @@
 """Which of the bot's intents an utterance means, from the examples alone: no model, no network.
 
-An utterance and each example become sparse vectors of two kinds of features:
+    utterance ─▶ words, phones ─▶ five pieces of evidence for each intent ─▶ probability of each,
+                                                                             and of none of them
 
-    words         single ones and pairs, each weighing as much as it is rare in general English
-    phone triples of the utterance as pronounced, so that "my ballots" is close to "my balance"
+The evidence, each from 0 to 1:
 
-The weights come from the unigrams of the language model, the phones from the dictionary, which
-both come with pocketsphinx. An intent's score is that of its closest example; rare words of the
-utterance that nothing of the intent explains count against it, so that a question about the
-weather is not taken for a question about a bill.
+    words      cosine to the intent's closest example, in words and pairs of words
+    phones     the same in triples of phones, so that "my ballots" is close to "my balance"
+    explained  the share of the utterance that the intent's vocabulary accounts for: a question
+               about the weather is not about a bill, though most of its words are the same
+    told       the same with its rarest words far in front, for they are what it is about
+    covered    the share of an example that the utterance brings
+
+Each word weighs as much as it is rare in general English. The weights are the unigrams of the
+language model, the phones those of the dictionary that come with pocketsphinx. How much each
+piece of evidence counts was fitted on half of the intents of a public collection;
+docs/understanding.md says how, and what came out on the other half.
 """
 
 from __future__ import annotations
@@ -27,19 +34,37 @@ import numpy.typing as npt
 from workers.bot import Bot
 from workers.spoken import words
 
-UNKNOWN_LOG10 = -6.0  # probability of a word that general English does not know
-COMMON_LOG10 = -2.2  # as frequent as this, or more, and a word says nothing
-MAX_WORDS = 40
-ALIKE = 0.55  # of the pairs of phones that two words share
-ACCEPT = 0.44  # least score; docs/understanding.md shows what it costs
-MARGIN = 0.04  # least distance to the next intent
+Vector = npt.NDArray[np.float64]
 
-_SUFFIX = re.compile(r"(?<=[a-z]{3})(ing|ed|es|s|ly)$")
+UNKNOWN_LOG10 = -6.0  # probability of a word that general English does not know
+COMMON_LOG10 = -1.5  # as frequent as this, or more, and a word says nothing
+LEAST_WEIGHT = 0.05
+TELLING = 3.0  # power by which a word's rarity says how much the utterance is about it
+MAX_WORDS = 40
+ALIKE = 0.55  # of the pairs of phones that two words must share to be heard for each other
+ACCEPT = 0.5  # least probability of an intent to act on it
+MARGIN = 0.1  # and by how much the next one must be less likely
+
+# Log odds of an intent against none: constant, words, phones, explained, told, covered.
+LOG_ODDS = np.array([-6.1, 1.33, 4.58, 2.57, 2.0, 4.59])
+
+_ENDINGS = (
+    (re.compile(r"(?<=[a-z]{2})ies$"), "y"),
+    (re.compile(r"(?<=[a-z]{3})(?:ing|ed|es|(?<!s)s|ly)$"), ""),
+    (re.compile(r"(?<=[a-z]{2})([bdglmnprt])\1$"), r"\1"),
+    (re.compile(r"(?<=[a-z]{2})e$"), ""),
+)
+_CONTRACTIONS = {
+    "n't": " not", "'m": " am", "'s": " is", "'re": " are", "'ve": " have", "'ll": " will",
+    "'d": " would",
+}  # fmt: skip
+_CONTRACTED = re.compile("(?:" + "|".join(_CONTRACTIONS) + ")$")
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """score: 0 to 1; margin: to the next intent; sure: both suffice."""
+    """score: probability that the intent is meant, 0 to 1; margin: how much less likely the next
+    intent is; sure: both suffice to act on it."""
 
     intent: str | None
     score: float
@@ -66,17 +91,17 @@ class English:
         with (folder / "cmudict-en-us.dict").open(encoding="utf-8") as lines:
             for line in lines:
                 word, *phones = line.split()
-                self._phones.setdefault(word, tuple(phones))
+                self._phones.setdefault(word, tuple(p.rstrip("012") for p in phones))
 
     @functools.lru_cache(maxsize=50_000)  # noqa: B019 - one instance per process
     def weight(self, word: str) -> float:
-        """0 for a word that everyone says all the time, up to about 4 for a rare one."""
+        """Near 0 for a word that everyone says all the time, up to 4.5 for a rare one."""
         log10 = float(self._to_log10(self._model.prob([word])))
-        return max(0.05, COMMON_LOG10 - max(log10, UNKNOWN_LOG10))
+        return max(LEAST_WEIGHT, COMMON_LOG10 - max(log10, UNKNOWN_LOG10))
 
-    def phones(self, word: str) -> tuple[str, ...]:
-        """ARPABET; a word that is not in the dictionary is spelt."""
-        return self._phones.get(word) or tuple(word)
+    def sounds(self, word: str) -> tuple[str, ...]:
+        """ARPABET between two marks of the word's edges; an unknown word is spelt."""
+        return ("_", *(self._phones.get(word) or tuple(word)), "_")
 
 
 @functools.cache
@@ -84,38 +109,42 @@ def english() -> English:
     return English()
 
 
+@functools.lru_cache(maxsize=50_000)
 def stem(word: str) -> str:
-    return _SUFFIX.sub("", word)
+    """What charge, charges, charged and charging have in common."""
+    for ending, left in _ENDINGS:
+        word = ending.sub(left, word)
+    return word
 
 
-def features(text: str) -> dict[str, float]:
-    """Feature to weight; the squares of each kind sum to 1."""
-    lexicon = english()
-    tokens = words(text)[:MAX_WORDS]
-    lexical: Counter[str] = Counter()
-    for token in tokens:
-        lexical[stem(token)] += lexicon.weight(token)  # type: ignore[assignment]
-    for first, second in itertools.pairwise(tokens):
-        pair = (lexicon.weight(first) + lexicon.weight(second)) / 4
-        lexical[f"{stem(first)} {stem(second)}"] += pair  # type: ignore[assignment]
-    phonetic: Counter[str] = Counter()
-    for token in tokens:
-        sounds = ("_", *(p.rstrip("012") for p in lexicon.phones(token)), "_")
+def tokens(text: str) -> list[str]:
+    """Words, contractions taken apart."""
+    found: list[str] = []
+    for word in words(text)[:MAX_WORDS]:
+        whole = _CONTRACTED.sub(lambda short: _CONTRACTIONS[short.group()], word)
+        found += whole.split()
+    return found
+
+
+def _lexical(heard: list[str]) -> dict[str, float]:
+    weight = english().weight
+    counts: Counter[str] = Counter()
+    for word in heard:
+        counts[stem(word)] += weight(word)  # type: ignore[assignment]
+    for first, second in itertools.pairwise(heard):
+        pair = (weight(first) + weight(second)) / 4
+        counts[f"{stem(first)} {stem(second)}"] += pair  # type: ignore[assignment]
+    return _unit(counts)
+
+
+def _phonetic(heard: list[str]) -> dict[str, float]:
+    counts: Counter[str] = Counter()
+    for word in heard:
+        sounds = english().sounds(word)
+        weight = english().weight(word) / math.sqrt(len(sounds))
         for n in range(len(sounds) - 2):
-            weight = lexicon.weight(token) / math.sqrt(len(sounds))
-            phonetic["/" + "-".join(sounds[n : n + 3])] += weight  # type: ignore[assignment]
-    return _unit(lexical) | _unit(phonetic)
-
-
-@functools.lru_cache(maxsize=20_000)
-def _pairs(word: str) -> frozenset[tuple[str, str]]:
-    """Pairs of neighbouring phones, the word's edges among them."""
-    sounds = ["_", *(p.rstrip("012") for p in english().phones(word)), "_"]
-    return frozenset(itertools.pairwise(sounds))
-
-
-def _dice(one: frozenset[tuple[str, str]], other: frozenset[tuple[str, str]]) -> float:
-    return 2 * len(one & other) / (len(one) + len(other))
+            counts["-".join(sounds[n : n + 3])] += weight  # type: ignore[assignment]
+    return _unit(counts)
 
 
 def _unit(counts: Counter[str]) -> dict[str, float]:
@@ -123,55 +152,98 @@ def _unit(counts: Counter[str]) -> dict[str, float]:
     return {k: v / norm for k, v in counts.items()} if norm else {}
 
 
-class Matcher:
-    """One bot's. Immutable once built: threads may share it."""
+@functools.lru_cache(maxsize=20_000)
+def _pairs(word: str) -> frozenset[tuple[str, str]]:
+    return frozenset(itertools.pairwise(english().sounds(word)))
 
-    def __init__(self, bot: Bot) -> None:
-        examples = [(n, e) for n, i in bot.intents.items() for e in i.examples]
-        vectors = [features(text) for _, text in examples]
-        self._index = {f: n for n, f in enumerate(sorted({f for v in vectors for f in v}))}
-        self._matrix = np.zeros((len(examples), len(self._index)), np.float32)
+
+def alike(heard: str, meant: str) -> float:
+    """1 for the same word in another form, less for one that sounds like it, else 0."""
+    if stem(heard) == stem(meant):
+        return 1.0
+    one, other = _pairs(heard), _pairs(meant)
+    if len(one) <= 3:  # two phones: nearly everything short sounds like it
+        return 0.0
+    shared = 2 * len(one & other) / (len(one) + len(other))
+    return shared if shared >= ALIKE else 0.0
+
+
+class _Space:
+    """Vectors of one kind of feature, an example in each row."""
+
+    def __init__(self, vectors: list[dict[str, float]]) -> None:
+        self._at = {f: n for n, f in enumerate(sorted({f for v in vectors for f in v}))}
+        self._rows = np.zeros((len(vectors), len(self._at)))
         for row, vector in enumerate(vectors):
             for feature, weight in vector.items():
-                self._matrix[row, self._index[feature]] = weight
-        self._names = list(bot.intents)
-        self._owner = np.array([self._names.index(name) for name, _ in examples])
-        self._vocabulary = [
-            {w for e in intent.examples for w in words(e)} for intent in bot.intents.values()
-        ]
-        self._explains = functools.lru_cache(maxsize=10_000)(self._explain)
+                self._rows[row, self._at[feature]] = weight
 
-    def _explain(self, token: str) -> npt.NDArray[np.float64]:
-        """For each intent how well its vocabulary explains a word: 1 the word itself, less for
-        one that sounds like it, 0 for none."""
+    def cosines(self, vector: dict[str, float]) -> Vector:
+        known = [(self._at[f], w) for f, w in vector.items() if f in self._at]
+        if not known:
+            return np.zeros(len(self._rows))
+        columns = [column for column, _ in known]
+        found: Vector = self._rows[:, columns] @ np.array([weight for _, weight in known])
+        return found
+
+
+class Matcher:
+    """One bot's. Nothing in it changes once it is built: threads may share it."""
+
+    def __init__(self, bot: Bot) -> None:
+        owned = [(n, tokens(e)) for n, i in enumerate(bot.intents.values()) for e in i.examples]
+        examples = [words_ for _, words_ in owned]
+        self._names = list(bot.intents)
+        self._owner = np.array([n for n, _ in owned])
+        self._lexical = _Space([_lexical(e) for e in examples])
+        self._phonetic = _Space([_phonetic(e) for e in examples])
+        self._vocabulary = sorted({w for e in examples for w in e})
+        column = {w: n for n, w in enumerate(self._vocabulary)}
+        # What share of each example each word of the vocabulary is.
+        self._shares = np.zeros((len(examples), len(column)))
+        # Whose words they are: an intent's row is True at its own.
+        self._whose = np.zeros((len(self._names), len(column)), bool)
+        for row, (intent, example) in enumerate(owned):
+            total = sum(english().weight(w) for w in set(example))
+            for word in set(example):
+                self._shares[row, column[word]] = english().weight(word) / total
+                self._whose[intent, column[word]] = True
+        self._alike = functools.lru_cache(maxsize=4096)(self._alike_to_all)
+
+    def _alike_to_all(self, heard: str) -> Vector:
+        return np.array([alike(heard, word) for word in self._vocabulary])
+
+    def _closest(self, per_example: Vector) -> Vector:
         found = np.zeros(len(self._names))
-        sounds = _pairs(token)
-        for n, vocabulary in enumerate(self._vocabulary):
-            if token in vocabulary or stem(token) in {stem(w) for w in vocabulary}:
-                found[n] = 1.0
-            elif len(sounds) > 3:
-                close = max(_dice(sounds, _pairs(w)) for w in vocabulary)
-                found[n] = close if close >= ALIKE else 0.0
+        np.maximum.at(found, self._owner, per_example)
+        return found
+
+    def evidence(self, text: str) -> Vector:
+        """Intents x (1, words, phones, explained, told, covered)."""
+        heard = tokens(text)
+        found = np.zeros((len(self._names), len(LOG_ODDS)))
+        found[:, 0] = 1.0
+        if not heard or not self._vocabulary:
+            return found
+        single = list(dict.fromkeys(heard))
+        alike_ = np.array([self._alike(word) for word in single])
+        weights = np.array([english().weight(word) for word in single])
+        found[:, 1] = self._closest(self._lexical.cosines(_lexical(heard)))
+        found[:, 2] = self._closest(self._phonetic.cosines(_phonetic(heard)))
+        explained = (alike_[:, None, :] * self._whose).max(axis=2)
+        found[:, 3] = weights @ explained / weights.sum()
+        rarity = weights**TELLING
+        found[:, 4] = rarity @ explained / rarity.sum()
+        found[:, 5] = self._closest(self._shares @ alike_.max(axis=0))
         return found
 
     def match(self, text: str) -> Match:
-        """The closest intent. Match.intent is None when nothing is close at all."""
-        tokens = words(text)[:MAX_WORDS]
-        vector = np.zeros(len(self._index), np.float32)
-        for feature, weight in features(text).items():
-            at = self._index.get(feature)
-            if at is not None:
-                vector[at] = weight
-        if not vector.any():
+        """The likeliest intent. Match.intent is None when the text has no words at all."""
+        if not tokens(text):
             return Match(None, 0.0, 0.0)
-        close = self._matrix @ vector / 2
-        scores = np.full(len(self._names), -1.0)
-        np.maximum.at(scores, self._owner, close)
-        weights = {t: english().weight(t) for t in tokens}
-        total = sum(weights.values()) or 1.0
-        explained = sum(weights[t] * self._explains(t) for t in weights) / total
-        scores = 0.55 * scores + 0.45 * explained
-        order = np.argsort(-scores)
-        best = float(scores[order[0]])
-        second = float(scores[order[1]]) if len(order) > 1 else 0.0
-        return Match(self._names[order[0]], best, best - second)
+        odds = np.exp(self.evidence(text) @ LOG_ODDS)
+        likely = odds / (1.0 + odds.sum())
+        order = np.argsort(-likely)
+        best = float(likely[order[0]])
+        following = float(likely[order[1]]) if len(order) > 1 else 0.0
+        return Match(self._names[order[0]], best, best - following)

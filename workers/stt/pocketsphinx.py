@@ -56,7 +56,7 @@ class _Slot:
             for word, phones in sounds.items():
                 if self.decoder.lookup_word(word) is None:
                     self.decoder.add_word(word, phones, False)
-            self.decoder.add_lm(key, pocketsphinx.NGramModel.readfile(str(model)))
+            self.decoder.add_lm_file(key, str(model))
             self._searches[key] = None
         self._searches.move_to_end(key)
         self.decoder.activate_search(key)
@@ -157,7 +157,14 @@ class PocketsphinxEngine:
         write_whole(
             path,
             lambda to: (
-                to.write_text(mixture(self._english, Phrases(weighted, 2 if expect=="digits" else 3), SHARE[expect])) and None
+                to.write_text(
+                    mixture(
+                        self._english,
+                        Phrases(weighted, 2 if expect == "digits" else 3),
+                        SHARE[expect],
+                    )
+                )
+                and None
             ),
         )
         self._models[expect, phrases] = (key, path, sounds)

@@ -1,0 +1,57 @@
+"""Who may import whom."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ESLBOT = sorted((ROOT / "eslbot").rglob("*.py"))
+WORKERS = sorted((ROOT / "workers").rglob("*.py"))
+SHARED = {"messages", "streams", "bot", "settings", "resample"}
+PURE = [
+    "eslbot/esl.py", "eslbot/call_state.py", "eslbot/endpointing.py", "eslbot/playback.py",
+    "eslbot/ivr.py", "workers/messages.py", "workers/dialog.py", "workers/spoken.py",
+    "workers/sentences.py",
+]  # fmt: skip
+IO = {"socket", "gevent", "redis", "rq", "httpx", "subprocess", "threading", "os", "time"}
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names of all modules that a file imports."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return found
+
+
+def test_there_is_something_to_look_at():
+    assert len(ESLBOT) > 20
+    assert len(WORKERS) > 20
+
+
+@pytest.mark.parametrize("path", WORKERS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_workers_know_nothing_of_the_listener(path):
+    assert not [name for name in imports(path) if name.split(".")[0] == "eslbot"]
+
+
+@pytest.mark.parametrize("path", ESLBOT, ids=lambda p: str(p.relative_to(ROOT)))
+def test_the_listener_knows_of_the_workers_what_crosses_the_streams(path):
+    parts = {name.split(".")[1] for name in imports(path) if name.startswith("workers.")}
+    assert parts <= SHARED
+
+
+@pytest.mark.parametrize("path", ESLBOT + WORKERS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_only_the_session_knows_greenswitch(path):
+    uses = any(name.split(".")[0] == "greenswitch" for name in imports(path))
+    assert uses == (path.relative_to(ROOT).as_posix() == "eslbot/session.py")
+
+
+@pytest.mark.parametrize("name", PURE)
+def test_what_is_pure_does_no_input_and_output(name):
+    assert not {found.split(".")[0] for found in imports(ROOT / name)} & IO
