@@ -1,4 +1,6 @@
-"""How well the intent matcher understands: `python -m tests.measure_understanding DATA`.
+"""How well the intent matcher understands: `python -m tests.measure_understanding [DATA]`.
+
+Without DATA it hears the wishes of energy_wishes.py.
 
 DATA is data_full.json of CLINC150 (Larson et al., 2019, CC BY 3.0, github.com/clinc/oos-eval):
 22,500 wishes of 150 kinds written by people, and 1,200 that are none of them. Half of the kinds
@@ -23,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from tests.conftest import ENERGY
+from tests.energy_wishes import KNOWN, UNKNOWN
 from workers.bot import Bot, load
 from workers.llm import matcher
 from workers.llm.matcher import ACCEPT, LOG_ODDS, Matcher, Vector, english
@@ -169,15 +172,23 @@ def fit(rounds: list[Round]) -> Vector:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", type=Path)
+    parser.add_argument("data", type=Path, nargs="?")
     parser.add_argument("--fit", action="store_true", help="find LOG_ODDS on the development half")
     given = parser.parse_args()
-    collection = Collection(given.data)
-    if given.fit:
+    if given.fit and not given.data:
+        parser.error("--fit needs DATA")
+    collection = Collection(given.data) if given.data else None
+    if collection and given.fit:
         print(fit(list(collection.rounds("dev", 24, (3, 16), (4, 12), seed=5))).round(2).tolist())
         return
     print(f"acts on what it believes with {ACCEPT:.0%}")
     print(f"{'':28}  known unknown  right  acted  wrong  false  AUROC  off    ms")
+    if collection is None:
+        known = [(text, kind) for kind, texts in KNOWN.items() for text in texts]
+        rounds = [Round(load(ENERGY), known, list(UNKNOWN))]
+        measure(rounds, False, "energy, as written")
+        measure(rounds, True, "energy, misheard")
+        return
     for part, examples in (("test", 4), ("test", 7), ("test", 15), ("dev", 7)):
         rounds = list(collection.rounds(part, 30, (8, 8), (examples, examples), seed=11))
         for noisy in (False, True):

@@ -27,6 +27,8 @@ from pydantic import (
 )
 
 MAX_FILE_BYTES = 1_000_000
+MAX_DEPTH = 20
+MAX_VALUES = 200_000  # of the whole file, aliases written out
 PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)(?:\.([a-z][a-z0-9_]*))?\}")
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
@@ -112,6 +114,8 @@ class Intent(_Model):
     def _check(self) -> Self:
         if (self.answer is None) == (self.transfer is None):
             raise ValueError("give either answer or transfer")
+        if self.hangup and self.answer is None:
+            raise ValueError("hangup needs an answer")
         return self
 
     @property
@@ -180,24 +184,49 @@ class Bot(_Model):
             _known(intent.destination, self.destinations, f"{at}.destination")
             if intent.transfer:
                 _known(intent.transfer, self.destinations, f"{at}.transfer")
-            for text in (intent.answer, intent.confirm, intent.lookup and intent.lookup.missing):
-                self._placeholders(text or "", intent, at)
-        seen: set[str] = set()
-        for item in self.menu.items:
-            _known(item.intent, self.intents, "menu.items.intent")
-            if item.key in seen:
-                raise ValueError(f"menu.items.key: {item.key} stands there twice")
-            seen.add(item.key)
+            texts = {"answer": intent.answer, "confirm": intent.confirm}
+            if intent.lookup:
+                texts["lookup.missing"] = intent.lookup.missing
+            for key, text in texts.items():
+                self._placeholders(text or "", intent, f"{at}.{key}")
+        keys: set[str] = set()
+        for n, item in enumerate(self.menu.items):
+            _known(item.intent, self.intents, f"menu.items.{n}.intent")
+            if item.key in keys:
+                raise ValueError(f"menu.items.{n}.key: {item.key} stands there twice")
+            keys.add(item.key)
         _known(self.menu.person, self.destinations, "menu.person")
-        variables = [slot.variable for slot in self.slots.values()]
-        if len(set(variables)) != len(variables) or "ai_intent" in variables:
-            raise ValueError("slots.variable: each slot needs a channel variable of its own")
+        variables = {"ai_intent"}
+        for name, asked in self.slots.items():
+            if name == "confirm":
+                raise ValueError("slots.confirm: the name stands for a question of the bot's own")
+            if asked.variable in variables:
+                raise ValueError(f"slots.{name}.variable: needs a channel variable of its own")
+            variables.add(asked.variable)
         return self
+
+    def stray_brace(self) -> str | None:
+        """The key of a text with a brace that stands for nothing: it would be read aloud."""
+        menu = self.menu
+        plain = {"greeting": self.greeting, "menu.intro": menu.intro, "menu.retry": menu.retry}
+        plain["menu.person_prompt"] = menu.person_prompt
+        plain |= {f"menu.items.{n}.prompt": item.prompt for n, item in enumerate(menu.items)}
+        plain |= {f"phrases.{key}": text for key, text in self.phrases.model_dump().items()}
+        for name, slot in self.slots.items():
+            plain[f"slots.{name}.ask"] = slot.ask
+            plain[f"slots.{name}.ask_keypad"] = slot.ask_keypad or ""
+        plain |= {f"destinations.{name}.say": d.say for name, d in self.destinations.items()}
+        for name, intent in self.intents.items():
+            filled = {"answer": intent.answer, "confirm": intent.confirm}
+            filled["lookup.missing"] = intent.lookup.missing if intent.lookup else None
+            for key, text in filled.items():
+                plain[f"intents.{name}.{key}"] = PLACEHOLDER.sub("", text or "")
+        return next((at for at, text in plain.items() if "{" in text or "}" in text), None)
 
     def _placeholders(self, text: str, intent: Intent, at: str) -> None:
         for word, field in PLACEHOLDER.findall(text):
             if not field:
-                _known(word, intent.slots, f"{at}: placeholder")
+                _known(word, intent.slots, at)
             elif intent.lookup is None or intent.lookup.table != word:
                 raise ValueError(f"{at}: {{{word}.{field}}} needs a lookup in table {word}")
             elif any(field not in row for row in self.tables[word].values()):
@@ -236,37 +265,47 @@ def load(path: Path) -> Bot:
     try:
         root = yaml.compose(raw, Loader=yaml.SafeLoader)
         lines: dict[tuple[str, ...], int] = {}
-        data = _plain(root, (), lines, depth=0)
+        data = _plain(root, (), lines)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
         cause = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise BotError(f"{path}: line {line}: {cause}") from None
     except (UnicodeDecodeError, RecursionError) as error:
-        raise BotError(f"{path}: {type(error).__name__}: not a YAML text") from None
+        raise BotError(f"{path}: line 1: {type(error).__name__}: not a YAML text") from None
     try:
-        return Bot.model_validate(data)
+        bot = Bot.model_validate(data)
     except ValidationError as error:
         # A misspelt key is also a missing one: the first says more.
         first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-        keys = tuple(str(part) for part in first["loc"])
-        line = next((lines[keys[:n]] for n in range(len(keys), -1, -1) if keys[:n] in lines), 1)
-        what = ".".join(keys)
         cause = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
         cause = cause.removeprefix("Value error, ")
-        raise BotError(f"{path}: line {line}: {what + ': ' if what else ''}{cause}") from None
+        what = ".".join(str(part) for part in first["loc"])
+        if not what and ": " in cause:  # of _references, which name the key themselves
+            what, cause = cause.split(": ", 1)
+        raise BotError(_at(path, lines, what, cause)) from None
+    stray = bot.stray_brace()
+    if stray:
+        raise BotError(_at(path, lines, stray, "a brace that belongs to no placeholder here"))
+    return bot
+
+
+def _at(path: Path, lines: dict[tuple[str, ...], int], what: str, cause: str) -> str:
+    """The error's line: that of the key, or of the closest one around it."""
+    keys = tuple(what.split("."))
+    line = next((lines[keys[:n]] for n in range(len(keys), -1, -1) if keys[:n] in lines), 1)
+    return f"{path}: line {line}: {what + ': ' if what else ''}{cause}"
 
 
 def _plain(
-    node: yaml.Node | None, at: tuple[str, ...], lines: dict[tuple[str, ...], int], depth: int
+    node: yaml.Node | None, at: tuple[str, ...], lines: dict[tuple[str, ...], int]
 ) -> object:
     """Nodes to dict, list and str, with the line of each; repeated keys are errors."""
-    if depth > 20:
-        raise yaml.MarkedYAMLError(
-            None, None, "nested too deeply", node.start_mark if node else None
-        )
     if node is None:
         return None
+    # A few lines of aliases to aliases are more text than there is memory.
+    if len(at) > MAX_DEPTH or len(lines) > MAX_VALUES:
+        raise yaml.MarkedYAMLError(None, None, "nested too deeply or too much", node.start_mark)
     lines.setdefault(at, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         result: dict[str, object] = {}
@@ -277,8 +316,8 @@ def _plain(
                     None, None, f"{key} stands here twice", key_node.start_mark
                 )
             lines[(*at, key)] = key_node.start_mark.line + 1
-            result[key] = _plain(value_node, (*at, key), lines, depth + 1)
+            result[key] = _plain(value_node, (*at, key), lines)
         return result
     if isinstance(node, yaml.SequenceNode):
-        return [_plain(n, (*at, str(i)), lines, depth + 1) for i, n in enumerate(node.value)]
+        return [_plain(n, (*at, str(i)), lines) for i, n in enumerate(node.value)]
     return str(node.value).strip()

@@ -1,6 +1,7 @@
 """The bot's rules of conversation: what to say and do, given what was understood. No I/O.
 
     understood ─▶ intent ─▶ next slot missing? ask ─▶ confirm? ask ─▶ look up ─▶ answer, transfer
+    no such row ─▶ ask once more ─▶ the intent's destination
     not understood ─▶ ask again, max_misses times ─▶ DTMF menu
 
 Every engine ends here: the intents engine with what it matched, a language model with what it
@@ -9,15 +10,18 @@ chose. So facts, destinations and their order come from the bot's file alone.
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from workers.bot import PLACEHOLDER, Bot, Intent, Slot
+from workers.bot import PLACEHOLDER, Bot, Intent, Lookup, Slot
 from workers.messages import Decision, DialogState
 from workers.spoken import digits, spell, yes_or_no
 
 CONFIRM = "confirm"
-MAX_VALUE = 200
+MAX_VALUE = 200  # characters of what a caller says for a slot of text
+YES_NO_KEYS = {"1": "yes", "2": "no"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +39,29 @@ def read_slot(slot: Slot, text: str) -> str | None:
     elif slot.type == "yes_no":
         value = yes_or_no(text) or ""
     else:
-        value = " ".join(text.split())[:MAX_VALUE]
+        value = _one_line(text)
     return value if slot.accepts(value) else None
+
+
+def offered(slot: Slot, value: object) -> str | None:
+    """The value that a slot takes from a model, which may offer anything, or None.
+
+    "4271" and "42-71" are digits, "four" is not: a model that was told of digits writes them.
+    """
+    if not isinstance(value, str):
+        return None
+    value = _one_line(value)
+    if slot.type == "digits":
+        value = re.sub("[ -]", "", value)
+    elif slot.type == "yes_no":
+        value = value.lower()
+    return value if slot.accepts(value) else None
+
+
+def _one_line(text: str) -> str:
+    """Without control characters, line breaks and lone surrogates: this goes on the channel."""
+    printable = (" " if unicodedata.category(c)[0] in "CZ" else c for c in text[: 4 * MAX_VALUE])
+    return " ".join("".join(printable).split())[:MAX_VALUE].strip()
 
 
 def slots_in(bot: Bot, intent: str, text: str) -> dict[str, str]:
@@ -51,25 +76,25 @@ def slots_in(bot: Bot, intent: str, text: str) -> dict[str, str]:
     return next(({n: value} for n in named if bot.slots[n].accepts(value)), {})
 
 
-def handle(
-    bot: Bot, state: DialogState, intent: str | None, slots: Mapping[str, object]
-) -> Outcome:
-    """Go on with an intent and values offered for its slots.
+def handle(bot: Bot, state: DialogState, intent: object, slots: object = None) -> Outcome:
+    """Go on with an intent and values offered for its slots, a mapping of name to text.
 
     Both may come from a model: an intent that the bot does not have counts as not understood,
-    a value that does not fit its slot is dropped.
+    a slot that the intent does not have or a value that does not fit is dropped.
     """
-    if intent not in bot.intents:
+    if not isinstance(intent, str) or intent not in bot.intents:
         return not_understood(bot, state)
-    known = dict(state.slots)
-    for name, value in slots.items():
-        slot = bot.slots.get(name)
-        if slot is not None and isinstance(value, str) and slot.accepts(value):
-            known[name] = value
+    given: dict[str, str] = {}
+    if isinstance(slots, Mapping):
+        for name in bot.intents[intent].slots:
+            value = offered(bot.slots[name], slots.get(name))
+            if value is not None:
+                given[name] = value
+    known = {n: v for n, v in state.slots.items() if n in bot.slots}
     if intent != state.intent:
         # Words given for another wish are not this one's; numbers of the caller stay.
-        known = {n: v for n, v in known.items() if n in slots or bot.slots[n].type == "digits"}
-    return _next(bot, bot.intents[intent], DialogState(intent, known))
+        known = {n: v for n, v in known.items() if bot.slots[n].type == "digits"}
+    return _next(bot, intent, known | given, state)
 
 
 def not_understood(bot: Bot, state: DialogState) -> Outcome:
@@ -81,7 +106,7 @@ def not_understood(bot: Bot, state: DialogState) -> Outcome:
     if state.asked == CONFIRM:
         return Outcome((bot.phrases.yes_no,), Decision(missed))
     if state.asked in bot.slots:
-        return Outcome((_again(bot.slots[state.asked]),), Decision(missed))
+        return Outcome((_again(bot, bot.slots[state.asked]),), Decision(missed))
     return Outcome((bot.phrases.not_understood,), Decision(missed))
 
 
@@ -90,8 +115,10 @@ def confirm(bot: Bot, state: DialogState, yes: bool) -> Outcome:
     intent = bot.intents.get(state.intent or "")
     if intent is None:
         return not_understood(bot, state)
-    if yes:
-        return _finish(bot, intent, DialogState(state.intent, state.slots))
+    if yes and all(name in state.slots for name in intent.slots):
+        return _finish(bot, intent, state.slots, state)
+    if yes:  # what was to be confirmed is gone from the channel
+        return handle(bot, state, state.intent)
     kept = {n: v for n, v in state.slots.items() if n not in intent.slots}
     say = (bot.phrases.cancelled, bot.phrases.anything_else)
     return Outcome(say, Decision(DialogState(None, kept)))
@@ -106,29 +133,24 @@ def transfer(bot: Bot, state: DialogState, destination: str) -> Outcome:
     return Outcome(say, Decision(done, "transfer", destination))
 
 
-def _next(bot: Bot, intent: Intent, state: DialogState) -> Outcome:
-    for name in intent.slots:
-        if name not in state.slots:
-            asking = DialogState(state.intent, state.slots, name)
-            return Outcome((bot.slots[name].ask,), Decision(asking))
+def _next(bot: Bot, name: str, slots: Mapping[str, str], before: DialogState) -> Outcome:
+    intent = bot.intents[name]
+    for slot in intent.slots:
+        if slot not in slots:
+            return Outcome((bot.slots[slot].ask,), Decision(DialogState(name, dict(slots), slot)))
     if intent.confirm:
-        asking = DialogState(state.intent, state.slots, CONFIRM)
-        return Outcome((_fill(bot, intent, intent.confirm, state),), Decision(asking))
-    return _finish(bot, intent, state)
+        question = _fill(bot, intent, intent.confirm, slots)
+        return Outcome((question,), Decision(DialogState(name, dict(slots), CONFIRM)))
+    return _finish(bot, intent, slots, DialogState(name, before.slots, before.asked, before.misses))
 
 
-def _finish(bot: Bot, intent: Intent, state: DialogState) -> Outcome:
-    if intent.lookup:
-        key = intent.lookup.key
-        if state.slots[key] not in bot.tables[intent.lookup.table]:
-            say = _fill(bot, intent, intent.lookup.missing, state)
-            rest = {n: v for n, v in state.slots.items() if n != key}
-            misses = state.misses + 1
-            asking = DialogState(state.intent, rest, key, misses)
-            return Outcome((say, bot.slots[key].ask), Decision(asking))
+def _finish(bot: Bot, intent: Intent, slots: Mapping[str, str], before: DialogState) -> Outcome:
+    state = DialogState(before.intent, dict(slots))
+    if intent.lookup and slots[intent.lookup.key] not in bot.tables[intent.lookup.table]:
+        return _missing(bot, intent, intent.lookup, state, before)
     if intent.transfer:
         return transfer(bot, state, intent.transfer)
-    answer = _fill(bot, intent, intent.answer or "", state)
+    answer = _fill(bot, intent, intent.answer or "", slots)
     # Nothing of it is open any more: a menu that takes over later must not go on with it.
     done = DialogState(None, state.slots)
     if intent.hangup:
@@ -136,37 +158,67 @@ def _finish(bot: Bot, intent: Intent, state: DialogState) -> Outcome:
     return Outcome((answer, bot.phrases.anything_else), Decision(done))
 
 
-def _again(slot: Slot) -> str:
-    if slot.type != "digits":
+def _missing(
+    bot: Bot, intent: Intent, lookup: Lookup, state: DialogState, before: DialogState
+) -> Outcome:
+    """There is no such row: the value is asked for once more, then people take over."""
+    say = _fill(bot, intent, lookup.missing, state.slots)
+    rest = {n: v for n, v in state.slots.items() if n != lookup.key}
+    asking = DialogState(state.intent, rest, lookup.key, before.misses + 1)
+    if before.asked == lookup.key and before.misses > 0:
+        handed = transfer(bot, asking, intent.destination)
+        return Outcome((say, *handed.say), handed.decision)
+    return Outcome((say, bot.slots[lookup.key].ask), Decision(asking))
+
+
+def _again(bot: Bot, slot: Slot) -> str:
+    # The bot's file has no phrase for this, so only an English bot says it.
+    if slot.type != "digits" or not bot.language.startswith("en"):
         return slot.ask
     low, high = slot.min_digits, slot.max_digits
     count = str(low) if low == high else f"{low} to {high}"
-    return f"I need a number of {count} digits. {slot.ask}"
+    return f"I need a number of {count} digit{'s' if high > 1 else ''}. {slot.ask}"
 
 
-def _fill(bot: Bot, intent: Intent, text: str, state: DialogState) -> str:
+def _fill(bot: Bot, intent: Intent, text: str, slots: Mapping[str, str]) -> str:
     """The text with its placeholders; load() has seen to it that there is something for each."""
     row: Mapping[str, str] = {}
     if intent.lookup:
-        row = bot.tables[intent.lookup.table].get(state.slots.get(intent.lookup.key, ""), {})
+        row = bot.tables[intent.lookup.table].get(slots.get(intent.lookup.key, ""), {})
 
-    def value(found: object) -> str:
-        name, field = found.group(1), found.group(2)  # type: ignore[attr-defined]
+    def value(found: re.Match[str]) -> str:
+        name, field = found.group(1), found.group(2)
         if field:
             return row.get(field, "")
-        given = state.slots.get(name, "")
+        given = slots.get(name, "")
         return spell(given) if bot.slots[name].type == "digits" else given
 
     return PLACEHOLDER.sub(value, text)
 
 
-def answer_to(bot: Bot, state: DialogState, text: str, keyed: bool) -> Outcome | None:
-    """The text taken as the answer to what was just asked; None when it is none."""
+def answer_to(bot: Bot, state: DialogState, text: str) -> Outcome | None:
+    """What was said, taken as the answer to what was just asked; None when it is none."""
     if state.asked == CONFIRM:
-        said = {"1": "yes", "2": "no"}.get(text) if keyed else yes_or_no(text)
+        said = yes_or_no(text)
         return None if said is None else confirm(bot, state, said == "yes")
     slot = bot.slots.get(state.asked or "")
-    if slot is None or state.asked is None or (keyed and slot.type != "digits"):
+    if slot is None or state.asked is None:
         return None
     value = read_slot(slot, text)
     return None if value is None else handle(bot, state, state.intent, {state.asked: value})
+
+
+def keyed_in(bot: Bot, state: DialogState, keys: str) -> Outcome:
+    """Digits keyed in: the answer to what was asked, or a number that the open intent needs."""
+    slot = bot.slots.get(state.asked or "")
+    if state.asked == CONFIRM and keys in YES_NO_KEYS:
+        return confirm(bot, state, YES_NO_KEYS[keys] == "yes")
+    if state.asked is not None and slot is not None and slot.type == "yes_no":
+        keys = YES_NO_KEYS.get(keys, keys)
+    intent = bot.intents.get(state.intent or "")
+    # What was asked for goes first; then whatever of the intent the digits fit.
+    names = [n for n in (state.asked, *(intent.slots if intent else ())) if n in bot.slots]
+    for name in names:
+        if bot.slots[name].type != "text" and bot.slots[name].accepts(keys):
+            return handle(bot, state, state.intent, {name: keys})
+    return not_understood(bot, state)

@@ -18,15 +18,29 @@ TENS = {
     "twenty": 2, "thirty": 3, "forty": 4, "fourty": 4, "fifty": 5, "sixty": 6, "seventy": 7,
     "eighty": 8, "ninety": 9,
 }  # fmt: skip
+ZEROS = {"hundred": 2, "thousand": 3}
 REPEATS = {"double": 2, "triple": 3, "treble": 3}
-YES = {"yes", "yeah", "yep", "yup", "correct", "right", "sure", "okay", "ok", "exactly", "indeed"}
-NO = {"no", "nope", "nah", "wrong", "incorrect", "not", "don't"}
+YES = {
+    "yes", "yeah", "yep", "yup", "correct", "right", "sure", "okay", "ok", "exactly", "indeed",
+    "absolutely", "definitely", "certainly", "affirmative",
+}  # fmt: skip
+NO = {"no", "nope", "nah", "wrong", "incorrect", "not", "never", "don't", "isn't", "negative"}
+# "That's not right" is a no, "I'm not sure" is neither.
+_DENIED = re.compile(r"\b(?:not|isn't|ain't)\s+(?:quite\s+|really\s+)?(?:right|correct|okay|ok)\b")
+_UNDECIDED = re.compile(
+    r"\b(?:don't|not|do not)\s+(?:really\s+)?(?:know|sure|understand|certain)\b"
+)
 MAX_WORDS = 100
 
 
 def words(text: str) -> list[str]:
     """Lower-case words; a run of figures is a word each."""
     return re.findall(r"\d|[^\W\d_]+(?:'[^\W\d_]+)*", text.lower())[:MAX_WORDS]
+
+
+def is_number(word: str) -> bool:
+    """Whether a word stands for a figure or several."""
+    return word.isdecimal() or word in DIGITS or word in TEENS or word in TENS or word in REPEATS
 
 
 def digits(text: str) -> str:
@@ -43,8 +57,8 @@ def digits(text: str) -> str:
         if word in REPEATS:
             repeat = REPEATS[word]
             continue
-        if word.isdigit():
-            found = word
+        if word.isdecimal():
+            found = str(int(word))  # of any script
         elif word in DIGITS:
             found = DIGITS[word]
         elif word in TEENS:
@@ -53,6 +67,9 @@ def digits(text: str) -> str:
             ones = DIGITS.get(following, "")
             # "forty two" is 42, but "forty" alone is 40; "forty oh" is nothing.
             found = str(TENS[word]) if ones not in ("", "0") else f"{TENS[word]}0"
+        elif word in ZEROS and before:
+            runs[-1] += _zeros(word, tokens[at + 1 : at + 3])
+            continue
         elif word in SOUNDALIKES and (before or repeat > 1):
             found = SOUNDALIKES[word]
         else:
@@ -65,11 +82,27 @@ def digits(text: str) -> str:
     return max(runs, key=len)
 
 
+def _zeros(word: str, following: list[str]) -> str:
+    """What "hundred" leaves empty: two in "nineteen hundred", one in "nineteen hundred and five",
+    none in "nineteen hundred and fifty"."""
+    after = next((w for w in following if w != "and"), "")
+    empty = ZEROS[word]
+    if "hundred" in following:  # "one thousand two hundred"
+        return ""
+    if after in DIGITS or after.isdecimal():
+        empty -= 1
+    elif after in TENS or after in TEENS:
+        empty -= 2
+    return "0" * empty
+
+
 def yes_or_no(text: str) -> str | None:
     """ "yes", "no", or None when it was neither, or both."""
-    found = set(words(text))
-    if "that's" in found and "right" in found and not found & (NO - {"right"}):
-        return "yes"
+    said = " ".join(words(text))
+    if _UNDECIDED.search(said):
+        return None
+    found = set(_DENIED.sub("no", said).replace("of course", "yes").split())
+    # "No, that's right" and "yes, that's wrong" can mean either.
     yes, no = bool(found & YES), bool(found & NO)
     if yes == no:
         return None

@@ -18,10 +18,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import redis
 from rq import Queue
+from rq.job import JobStatus
 from rq.serializers import JSONSerializer
 
 from workers.bot import Bot
@@ -115,7 +117,8 @@ def address(entry: Mapping[bytes, bytes]) -> tuple[str, int]:
 def enqueue(pipe: Any, queues: Mapping[Stage, Queue], turn: Turn, stage: Stage) -> None:
     """Put a stage's job on RQ's queue. It expires there: a late start serves nobody."""
     life_s = int(turn.listen_s + turn.answer_s) + 1
-    queues[stage].enqueue_call(
+    queue = queues[stage]
+    job = queue.create_job(
         FUNCTIONS[stage],
         kwargs={"turn": turn_to_json(turn)},
         timeout=life_s,
@@ -123,8 +126,16 @@ def enqueue(pipe: Any, queues: Mapping[Stage, Queue], turn: Turn, stage: Stage) 
         result_ttl=0,
         failure_ttl=FAILED_JOB_TTL_S,
         description=f"{stage} {turn.call} {turn.epoch}",
-        pipeline=pipe,
+        status=JobStatus.QUEUED,
     )
+    job.origin = queue.name
+    job.enqueued_at = datetime.now(UTC)
+    # What Queue.enqueue_job does, less its WATCH, which can't stand within a pipeline.
+    pipe.sadd(queue.redis_queues_keys, queue.key)
+    job.set_status(JobStatus.QUEUED, pipeline=pipe)
+    job.save(pipeline=pipe)
+    job.cleanup(ttl=life_s, pipeline=pipe)
+    queue.push_job_id(job.id, pipeline=pipe)
 
 
 def queues(client: redis.Redis) -> dict[Stage, Queue]:

@@ -1,6 +1,10 @@
 """The engine without a model: the closest example's intent, and the bot's own rules.
 
 It knows what the bot's file says and says when it did not understand.
+
+    something was asked ─▶ the answer to it ─────────────┐
+            └────────────▶ another wish, if it is sure ──┼─▶ dialog
+    nothing was asked ───▶ a wish, if it is likely ──────┘
 """
 
 from __future__ import annotations
@@ -12,12 +16,18 @@ from collections.abc import Iterator
 from workers import dialog
 from workers.bot import Bot
 from workers.llm.engine import Request
-from workers.llm.matcher import Matcher
-from workers.messages import Decision
+from workers.llm.matcher import Match, Matcher
+from workers.messages import Decision, DialogState
+from workers.spoken import digits
 
 MAX_MATCHERS = 64
-# Sure enough to drop the question that was just asked for another wish.
-CHANGES_SUBJECT = 0.60
+# Probability of another wish from which the question that was just asked is dropped for it.
+CHANGES_SUBJECT = 0.8
+# A call ended by mistake can't be taken back.
+HANGS_UP = 0.8
+# Share of an utterance in the intent's own words from which it only says the wish again, and is
+# no free text that was asked for.
+SAYS_IT_AGAIN = 0.9
 
 
 class IntentsEngine:
@@ -39,18 +49,14 @@ class IntentsEngine:
 
     def _outcome(self, request: Request) -> dialog.Outcome:
         bot, state, text = request.bot, request.state, request.text
-        answer = dialog.answer_to(bot, state, text, request.keyed)
         if request.keyed:
-            return answer or dialog.not_understood(bot, state)
+            return dialog.keyed_in(bot, state, text)
         match = self._matcher(bot).match(text)
-        changes = match.sure and match.score >= CHANGES_SUBJECT and match.intent != state.intent
-        free_text = state.asked in bot.slots and bot.slots[state.asked].type == "text"
-        if answer is not None and not (changes and (free_text or not _answers(answer))):
-            return answer
-        if match.sure and match.intent is not None:
-            slots = dialog.slots_in(bot, match.intent, text)
-            return dialog.handle(bot, state, match.intent, slots)
-        return dialog.not_understood(bot, state)
+        if state.asked is not None:
+            return _asked(bot, state, text, match)
+        if not match.sure or (_hangs_up(bot, match) and match.score < HANGS_UP):
+            return dialog.not_understood(bot, state)
+        return _wish(bot, state, text, match)
 
     def _matcher(self, bot: Bot) -> Matcher:
         sha = bot.sha
@@ -65,6 +71,40 @@ class IntentsEngine:
             return found
 
 
-def _answers(outcome: dialog.Outcome) -> bool:
-    """A value was taken, which an utterance about something else seldom brings."""
-    return outcome.decision.state.misses == 0
+def _wish(bot: Bot, state: DialogState, text: str, match: Match) -> dialog.Outcome:
+    slots = dialog.slots_in(bot, match.intent, text) if match.intent else {}
+    return dialog.handle(bot, state, match.intent, slots)
+
+
+def _hangs_up(bot: Bot, match: Match) -> bool:
+    return match.intent is not None and bot.intents[match.intent].hangup
+
+
+def _asked(bot: Bot, state: DialogState, text: str, match: Match) -> dialog.Outcome:
+    """The answer to what was asked, or another wish; people mix the two."""
+    answer = dialog.answer_to(bot, state, text)
+    other = match.sure and match.score >= CHANGES_SUBJECT and match.intent != state.intent
+    if answer is None:
+        # The wish said again is no answer either: were it none of the misses, two who
+        # do not understand each other would go on for ever.
+        return _wish(bot, state, text, match) if other else dialog.not_understood(bot, state)
+    if state.asked == dialog.CONFIRM:
+        return _and_more(bot, answer, text, match) if other else answer
+    slot = bot.slots.get(state.asked or "")
+    if slot is not None and slot.type == "text":
+        again = match.sure and match.intent == state.intent and match.explained >= SAYS_IT_AGAIN
+        if again:
+            return dialog.not_understood(bot, state)
+    elif slot is not None and slot.type == "digits" and len(digits(text)) > 1:
+        return answer  # a whole number is meant as one, whatever stands around it
+    return _wish(bot, state, text, match) if other else answer
+
+
+def _and_more(bot: Bot, answer: dialog.Outcome, text: str, match: Match) -> dialog.Outcome:
+    """ "No, what are your opening hours": the answer stands, and the question is answered."""
+    # "No thank you" says goodbye as well as no; what was asked goes first.
+    if answer.decision.action != "none" or answer.decision.state.asked or _hangs_up(bot, match):
+        return answer
+    more = _wish(bot, answer.decision.state, text, match)
+    said = tuple(one for one in answer.say if one != bot.phrases.anything_else)
+    return dialog.Outcome(said + more.say, more.decision)

@@ -1,13 +1,22 @@
-"""How callers answer when the bot has just asked for digits, or for yes or no."""
+"""How callers answer: freely, with digits, or with yes or no; and the language model of each."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from workers.stt.engine import Expect
-from workers.stt.vocabulary import DIGITS
+from workers.stt.engine import Expect, Hints
+from workers.stt.language_model import English, Phrases, mixture
+from workers.stt.vocabulary import DIGITS, Dictionary, sentences
 
 Weighted = dict[tuple[str, ...], float]
+
+MAX_PHRASES: Final = 5000
+# How much of a language model is phrases; English has the rest.
+_SHARE: Final[dict[Expect, float]] = {"text": 0.5, "digits": 0.85, "yes_no": 0.7}
+# The bot's own phrases, when something else is expected, against the answers expected.
+_BESIDE: Final = 0.3
+# After a digit comes another one or the end: "four two family one" is never meant.
+_AFTER_DIGIT: Final = 0.99
 
 _YES_NO: Final = {
     "yes": 20, "yeah": 6, "yep": 3, "yes please": 3, "yes it is": 2, "yes that's right": 3,
@@ -26,17 +35,36 @@ _BEFORE_DIGITS: Final = {
 
 
 def expected(expect: Expect) -> Weighted:
+    """The answers a question of this kind has, each with a weight; none for "text"."""
     if expect == "yes_no":
-        return {tuple(k.split()): float(v) for k, v in _YES_NO.items()}
-    if expect == "digits":
-        said = [*DIGITS, "oh"]
-        count = len(said)
-        sentences: Weighted = {}
-        # Rows of steps modulo 11, which is prime: each digit follows each one equally often.
-        for first in range(count):
-            for step in range(count):
-                row = tuple(said[(first + step * at) % count] for at in range(6))
-                for before, weight in _BEFORE_DIGITS.items():
-                    sentences[(*before.split(), *row)] = weight
-        return sentences
-    return {}
+        return {tuple(answer.split()): float(weight) for answer, weight in _YES_NO.items()}
+    if expect == "text":
+        return {}
+    said = (*DIGITS, "oh")
+    count = len(said)
+    rows: Weighted = {}
+    # Steps modulo 11, which is prime: each digit follows each one equally often.
+    for first in range(count):
+        for step in range(count):
+            row = tuple(said[(first + step * at) % count] for at in range(6))
+            for before, weight in _BEFORE_DIGITS.items():
+                rows[(*before.split(), *row)] = weight
+    return rows
+
+
+def model_text(
+    hints: Hints, english: English, dictionary: Dictionary
+) -> tuple[str, dict[str, str]]:
+    """The language model in ARPA's format, and how the words sound that the dictionary lacks."""
+    phrases = sentences(hints.phrases[:MAX_PHRASES])
+    weighted = expected(hints.expect)
+    each = _BESIDE * sum(weighted.values()) / max(1, len(phrases)) if weighted else 1.0
+    for phrase in phrases:
+        weighted[phrase] = weighted.get(phrase, 0.0) + each
+    lacking = {word for phrase in weighted for word in phrase if word not in dictionary}
+    digits = hints.expect == "digits"
+    # Digits say nothing about the next but one.
+    model = Phrases(weighted, order=2 if digits else 3)
+    after = dict.fromkeys((*DIGITS, "oh"), _AFTER_DIGIT) if digits else {}
+    text = mixture(english, model, _SHARE[hints.expect], after)
+    return text, {word: dictionary.guess(word) for word in sorted(lacking)}

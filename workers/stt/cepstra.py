@@ -32,6 +32,9 @@ _PRE_EMPHASIS: Final = 0.97
 _LIFTER: Final = 22
 _MODEL_RATE_HZ: Final = 16000
 _WINDOW_S: Final = 0.025625
+# Mu-law silence is all zeros, whose logarithm the model has never met: a faint hiss, root mean
+# square in steps of 16 bits, goes under everything.
+_HISS: Final = 3.0
 
 
 def _mel(hz: float) -> float:
@@ -43,7 +46,7 @@ def _hz(mel: float) -> float:
 
 
 def mel_filters(rate_hz: int) -> Doubles:
-    """Triangles over the power spectrum: (lines, filters). Those beyond rate_hz / 2 are left out."""
+    """Triangles over the power spectrum: (lines, filters), those that end below rate_hz / 2."""
     lines = rate_hz // 2 * 512 // _MODEL_RATE_HZ + 1
     spacing = _MODEL_RATE_HZ / 512
     low, high = _mel(_LOWEST_HZ), _mel(_HIGHEST_HZ)
@@ -119,6 +122,7 @@ class MelSpectrum:
         turn = np.exp(-2j * np.pi * np.arange(len(self._filters)) / 512)
         scale = _MODEL_RATE_HZ / rate_hz
         self._emphasis = np.abs(1 - _PRE_EMPHASIS * turn) ** 2 * scale**2
+        self._floor = _HISS**2 * float(self._window @ self._window)
         self._noise = _NoiseFloor(self._filters.shape[1])
         self._rest: Floats = np.zeros(0, np.float32)
 
@@ -131,7 +135,7 @@ class MelSpectrum:
             return np.zeros((0, self._filters.shape[1]))
         cut = np.lib.stride_tricks.sliding_window_view(audio, self._size)[:: self._shift]
         spectrum = np.fft.rfft(cut[:frames] * self._window, self._fft)
-        power = (spectrum.real**2 + spectrum.imag**2) * self._emphasis
+        power = (spectrum.real**2 + spectrum.imag**2 + self._floor) * self._emphasis
         # fe_mel_spec adds 1e-4 before the logarithm.
         return np.log(self._noise.clean(power @ self._filters) + 1e-4)
 
@@ -142,7 +146,8 @@ def cosine_transform() -> Doubles:
     scale = np.full(CEPSTRA, np.sqrt(2 / FILTERS))
     scale[0] = np.sqrt(1 / FILTERS)
     lifter = 1 + _LIFTER / 2 * np.sin(np.arange(CEPSTRA) * np.pi / _LIFTER)
-    return np.cos(angle) * scale * lifter
+    transform: Doubles = np.cos(angle) * scale * lifter
+    return transform
 
 
 class _Guess:

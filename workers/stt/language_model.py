@@ -1,6 +1,7 @@
 """What callers are likely to say, as an n-gram model: the bot's phrases, mixed with English.
 
-    p(word | history) = share x p(word | history; phrases) + (1 - share) x p(word | history; English)
+    p(word | history) = share x p(word | history; phrases)
+                      + (1 - share) x p(word | history; English)
 
 Phrases are few, so theirs is an interpolated trigram model (Witten-Bell). English is taken out
 of the model that pocketsphinx ships (en-us.lm.bin): its 10,000 commonest words, and the bigrams
@@ -9,7 +10,8 @@ among them that matter most. The mixture is written in ARPA's format, which pock
 Files, each written at once and complete, and none ever changed:
 
     <cache>/english-<version>.npz    English, the same for all bots; 2 s to make
-    <cache>/<expect>-<hash>.arpa     one per bot and kind of answer
+    <cache>/<expect>-<hash>.arpa     one per bot and kind of answer; 64 at most
+    <cache>/<expect>-<hash>.dict     how its words sound that the dictionary lacks
 """
 
 from __future__ import annotations
@@ -27,9 +29,12 @@ import numpy as np
 import pocketsphinx
 from numpy.typing import NDArray
 
+from workers.stt.vocabulary import Dictionary
+
 VERSION: Final = 1
 WORDS: Final = 10_000
 BIGRAMS: Final = 60_000
+MAX_MODELS: Final = 64  # of 2 MB each; those used least recently go
 _HISTORIES: Final = 500
 _LOG10_OF_BASE: Final = np.log10(1.0001)  # pocketsphinx counts logarithms in this base
 START, END = "<s>", "</s>"
@@ -130,8 +135,14 @@ class Phrases:
         return (seen[word] + len(seen) * shorter) / (total + len(seen))
 
 
-def mixture(english: English, phrases: Phrases, share: float) -> str:
-    """The mixed model in ARPA's format. Words without phrases' or English probability are out."""
+def mixture(
+    english: English, phrases: Phrases, usual_share: float, share_after: Mapping[str, float]
+) -> str:
+    """The mixed model in ARPA's format.
+
+    usual_share: of the phrases, from 0 to 1; share_after: another one, after certain words.
+    """
+    share = usual_share
     base = {w: float(p) for w, p in zip(english.words, 10**english.unigram, strict=True)}
     rare = float(10 ** english.unigram[:-2].min())
     unigram = {
@@ -151,6 +162,7 @@ def mixture(english: English, phrases: Phrases, share: float) -> str:
         left = max(1e-6, 1 - sum(kept.values()))
         left /= max(1e-6, 1 - sum(base[word] for word in kept))
         followers = {*kept, *phrases.counts[1].get((before,), {})}
+        share = share_after.get(before, usual_share)
         bigram[before] = {
             word: share * phrases.prob(word, (before,))
             + (1 - share) * kept.get(word, left * base.get(word, rare))
@@ -165,6 +177,7 @@ def mixture(english: English, phrases: Phrases, share: float) -> str:
     trigram: dict[Sentence, dict[str, float]] = {}
     back_2: dict[Sentence, float] = {}
     for history, seen in phrases.counts[2].items():
+        share = share_after.get(history[1], usual_share)
         lower = {word: two(word, history[1]) for word in seen}
         # Whatever English says here it says with its bigrams.
         made = {
@@ -212,5 +225,52 @@ def _arpa(
     return "\n".join(parts)
 
 
-def content_hash(*parts: object) -> str:
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """A language model on disk, and beside it how the words sound that the dictionary lacks."""
+
+    key: str
+    arpa: Path
+
+    @classmethod
+    def get(
+        cls,
+        cache: Path,
+        parts: tuple[str, ...],
+        make: Callable[[English, Dictionary], tuple[str, dict[str, str]]],
+    ) -> ModelFiles:
+        """What was made of these parts; made now if it is not there. Raises OSError."""
+        key = f"{parts[0]}-{hashlib.sha256(repr((VERSION, parts)).encode()).hexdigest()[:24]}"
+        files = cls(key, cache / f"{key}.arpa")
+        if files.arpa.is_file() and files._dict.is_file():
+            os.utime(files.arpa)
+            return files
+        dictionary = Dictionary()
+        text, sounds = make(English.load(cache, dictionary.sounds), dictionary)
+        lines = "".join(f"{word} {phones}\n" for word, phones in sounds.items())
+        write_whole(files._dict, lambda to: _write(to, lines))
+        write_whole(files.arpa, lambda to: _write(to, text))
+        for old in sorted(cache.glob("*.arpa"), key=_age)[MAX_MODELS:]:
+            old.unlink(missing_ok=True)
+            old.with_suffix(".dict").unlink(missing_ok=True)
+        return files
+
+    @property
+    def _dict(self) -> Path:
+        return self.arpa.with_suffix(".dict")
+
+    def pronunciations(self) -> dict[str, str]:
+        lines = self._dict.read_text(encoding="utf-8").splitlines()
+        return {word: phones for word, _, phones in (line.partition(" ") for line in lines)}
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _age(path: Path) -> float:
+    """Seconds since its last use; a file that another process removed meanwhile is oldest."""
+    try:
+        return -path.stat().st_mtime
+    except OSError:
+        return 0.0

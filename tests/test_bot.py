@@ -1,0 +1,227 @@
+"""The bot's file: what is right is read as written, what is wrong is named by line and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ENERGY
+from workers.bot import MAX_FILE_BYTES, Bot, BotError, load
+
+# Small enough to count lines in; every mistake below is one replacement in it.
+GOOD = """\
+name: shop
+greeting: Hello.
+phrases:
+  not_understood: Pardon?
+  no_input: Are you there?
+  anything_else: Anything else?
+  to_menu: Use your keypad.
+  goodbye: Bye.
+slots:
+  order:
+    type: digits
+    min_digits: 4
+    max_digits: 4
+    ask: Your order?
+    ask_keypad: Key in your order.
+    variable: ai_order
+  colour:
+    type: text
+    ask: Which colour?
+    variable: ai_colour
+tables:
+  orders:
+    0042: {state: on its way}
+intents:
+  status:
+    examples: [where is my order]
+    slots: [order]
+    lookup: {table: orders, key: order, missing: "There is no {order}."}
+    answer: Order {order} is {orders.state}.
+    destination: desk
+  refuse:
+    examples:
+      - no
+      - 12:30
+    answer: Very well.
+    destination: desk
+destinations:
+  desk: {extension: 2000, context: shop, say: One moment.}
+menu:
+  intro: Choose.
+  items:
+    - {key: 1, intent: status, prompt: For orders press 1.}
+  person: desk
+  person_prompt: For a person press 0.
+  retry: Again.
+"""
+
+
+def read(tmp_path: Path, text: str | bytes) -> Bot:
+    path = tmp_path / "shop.yaml"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return load(path)
+
+
+def test_the_bot_that_comes_along_is_right(energy: Bot):
+    assert energy.name == "energy"
+    assert load(ENERGY).sha == energy.sha
+
+
+def test_what_looks_like_a_number_or_a_truth_value_stays_as_it_is_written(tmp_path: Path):
+    bot = read(tmp_path, GOOD)
+    assert list(bot.tables["orders"]) == ["0042"]
+    assert bot.intents["refuse"].examples == ("no", "12:30")
+    assert bot.destinations["desk"].extension == "2000"
+
+
+def test_the_same_words_make_the_same_bot_and_others_another(tmp_path: Path):
+    bot = read(tmp_path, GOOD)
+    assert read(tmp_path, "# a comment\n" + GOOD).sha == bot.sha
+    assert read(tmp_path, GOOD.replace("Very well", "Well")).sha != bot.sha
+    assert Bot.model_validate_json(bot.model_dump_json()).sha == bot.sha
+
+
+MISTAKES = {
+    "a key that there is not": ("greeting: Hello.", "greting: Hello.", 2, "greting: unknown key"),
+    "a nested key that there is not": ("ask: Your", "aks: Your", 14, "slots.order.aks: unknown"),
+    "a key that is missing": ("  retry: Again.\n", "", 39, "menu.retry: Field required"),
+    "a key that stands there twice": ("name: shop", "name: a\nname: b", 2, "name stands here"),
+    "no YAML": ("name: shop", "name: [", 3, "expected"),
+    "a tab": ("  no_input", "\tno_input", 5, "found character"),
+    "a name with a capital": ("  colour:", "  Colour:", 17, "slots.Colour"),
+    "a type that there is not": ("type: text", "type: date", 18, "slots.colour.type"),
+    "a number that is none": ("min_digits: 4", "min_digits: four", 12, "slots.order.min_digits"),
+    "a negative number": ("max_digits: 4", "max_digits: -4", 13, "slots.order.max_digits"),
+    "bounds the wrong way": ("min_digits: 4", "min_digits: 5", 10, "min_digits is greater"),
+    "digits without a keypad question": (
+        "    ask_keypad: Key in your order.\n", "", 10, "needs ask_keypad",
+    ),
+    "a variable that is a command": (
+        "ai_colour", "execute_on_answer", 20, "slots.colour.variable",
+    ),
+    "two slots with one variable": ("ai_colour", "ai_order", 20, "slots.colour.variable"),
+    "a variable of ours": ("ai_colour", "ai_intent", 20, "slots.colour.variable"),
+    "a slot named as a confirmation": ("  colour:", "  confirm:", 17, "slots.confirm"),
+    "a slot that there is not": ("slots: [order]", "slots: [oder]", 27, "intents.status.slots"),
+    "a table that there is not": ("table: orders", "table: odres", 28, "lookup.table: 'odres'"),
+    "a lookup by another slot": ("key: order,", "key: colour,", 28, "status.lookup.key"),
+    "a placeholder that there is not": (
+        "Order {order} is", "Order {colour} is", 29, "intents.status.answer",
+    ),
+    "a field that there is not": ("{orders.state}", "{orders.stat}", 29, "has stat"),
+    "a field of no lookup": ("answer: Very well.", "answer: "
+        "Very {orders.state}.", 35, "intents.refuse.answer"),
+    "a placeholder with a capital": ("{order} is", "{Order} is", 29, "intents.status.answer"),
+    "a brace that does not close": ("is {orders.state}", "is {orders", 29, "status.answer"),
+    "a placeholder where none is filled in": (
+        "ask: Which colour?", "ask: Which of {order}?", 19, "slots.colour.ask",
+    ),
+    "an intent without examples": (
+        "[where is my order]", "[]", 26, "intents.status.examples",
+    ),
+    "an intent without an answer": (
+        "    answer: Very well.\n", "", 31, "either answer or transfer",
+    ),
+    "an answer and a transfer": (
+        "answer: Very well.", "answer: Well.\n    transfer: desk", 31, "either answer or transfer",
+    ),
+    "a transfer that hangs up": (
+        "answer: Very well.", "transfer: desk\n    hangup: true", 31, "hangup needs an answer",
+    ),
+    "a destination that there is not": (
+        "destination: desk\n  refuse", "destination: dest\n  refuse", 30, "status.destination",
+    ),
+    "a transfer to nowhere": ("answer: Very well.", "transfer: dest", 35, "refuse.transfer"),
+    "an extension that is a command": (
+        "extension: 2000", "extension: '2000 XML x'", 38, "destinations.desk.extension",
+    ),
+    "a context that is a path": ("context: shop", "context: ../shop", 38, "desk.context"),
+    "a menu key that there is not": ("{key: 1,", "{key: 0,", 42, "menu.items.0.key"),
+    "a menu intent that there is not": (
+        "intent: status", "intent: state", 42, "menu.items.0.intent",
+    ),
+    "a menu key that stands there twice": (
+        "  person: desk", "    - {key: 1, intent: refuse, prompt: No.}\n  person: desk",
+        43, "menu.items.1.key",
+    ),
+    "a menu person that there is not": ("person: desk", "person: dest", 43, "menu.person"),
+    "a control character": ("Hello.", '"Hello\\e."', 2, "greeting"),
+    "a phrase without words": ("Pardon?", '""', 4, "phrases.not_understood"),
+    "a phrase without end": ("Pardon?", "x" * 700, 4, "phrases.not_understood"),
+    "a list where words belong": ("Pardon?", "[a, b]", 4, "phrases.not_understood"),
+    "words where a list belongs": ("[where is my order]", "where", 26, "status.examples"),
+    "a language that is none": ("name: shop", "name: shop\nlanguage: English", 2, "language"),
+    "a truth value that is none": (
+        "answer: Very well.", "answer: Well.\n    hangup: perhaps", 36, "refuse.hangup",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_named_with_its_line_and_key(tmp_path: Path, mistake: str):
+    right, wrong, line, named = MISTAKES[mistake]
+    assert right in GOOD
+    with pytest.raises(BotError) as caught:
+        read(tmp_path, GOOD.replace(right, wrong, 1))
+    said = str(caught.value)
+    assert said.startswith(f"{tmp_path / 'shop.yaml'}: line {line}: ")
+    assert named in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"# nothing\n",
+        b"just words",
+        b"- a\n- b\n",
+        b"a: 1\n---\nb: 2\n",
+        b"\xff\xfe\x00",
+        b"name: \xc3\x28",
+        b"\x00",
+        b"!!python/object/apply:os.system [echo]",
+        b"[" * 5000,
+        b"a: &a [*a]",
+        b"a: *nobody",
+        b"? [a, b]\n: c",
+        b"a0: &a0 [x, x]\n"
+        + b"".join(
+            b"a%d: &a%d [%s]\n" % (n, n, b", ".join([b"*a%d" % (n - 1)] * 9)) for n in range(1, 12)
+        ),
+    ],
+)
+def test_what_is_no_bot_at_all_is_refused_in_one_line(tmp_path: Path, content: bytes):
+    with pytest.raises(BotError) as caught:
+        read(tmp_path, content)
+    assert ": line " in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_or_too_large_is_refused(tmp_path: Path):
+    with pytest.raises(BotError, match="No such file"):
+        load(tmp_path / "none.yaml")
+    with pytest.raises(BotError, match="directory"):
+        load(tmp_path)
+    with pytest.raises(BotError, match="larger than"):
+        read(tmp_path, GOOD + "#" * MAX_FILE_BYTES)
+
+
+def test_what_is_said_word_for_word_is_known_ahead_and_the_rest_is_not(tmp_path: Path):
+    said = read(tmp_path, GOOD).fixed_phrases()
+    assert {"Hello.", "Pardon?", "Your order?", "Very well.", "One moment.", "Again."} <= set(said)
+    assert not [text for text in said if "{" in text]
+    assert len(set(said)) == len(said)
+
+
+def test_a_slot_takes_its_own_kind_of_value_alone(energy: Bot):
+    account, street = energy.slots["account"], energy.slots["street"]
+    assert account.accepts("4271")
+    for wrong in ("427", "123456789", "42a1", "٤٢٧١", " 4271", "4271\n", ""):
+        assert not account.accepts(wrong)
+    assert street.accepts("five main street")
+    assert not street.accepts("")
+    assert not street.accepts("x" * 201)
