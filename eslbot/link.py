@@ -82,9 +82,12 @@ class Link:
 
     def dispatch(self, turn: Turn, *stages: Stage) -> bool:
         """Put the jobs of these stages on the queues. False: there is no point in it."""
-        return self._put(
-            lambda pipe: [streams.enqueue(pipe, self._queues, turn, s) for s in stages]
-        )
+
+        def write(pipe: Any) -> None:
+            for stage in stages:
+                streams.enqueue(pipe, self._queues, turn, stage)
+
+        return self._put(write)
 
     def feed(self, turn: Turn, stage: Stage, message: Message) -> bool:
         """Append to a stage's input."""

@@ -45,6 +45,11 @@ class Playback:
         """Something is still to be sent, or a sentence is not complete."""
         return bool(self._queue)
 
+    @property
+    def idle(self) -> bool:
+        """All there was to say has been sent."""
+        return not self._queue
+
     def begin(self) -> None:
         """A new turn of the bot: what was said before is no longer asked about."""
         self._said.clear()

@@ -65,19 +65,19 @@ def read(tmp_path: Path, text: str | bytes) -> Bot:
     return load(path)
 
 
-def test_the_bot_that_comes_along_is_right(energy: Bot):
+def test_the_bot_that_comes_along_is_right(energy: Bot) -> None:
     assert energy.name == "energy"
     assert load(ENERGY).sha == energy.sha
 
 
-def test_what_looks_like_a_number_or_a_truth_value_stays_as_it_is_written(tmp_path: Path):
+def test_what_looks_like_a_number_or_a_truth_value_stays_as_it_is_written(tmp_path: Path) -> None:
     bot = read(tmp_path, GOOD)
     assert list(bot.tables["orders"]) == ["0042"]
     assert bot.intents["refuse"].examples == ("no", "12:30")
     assert bot.destinations["desk"].extension == "2000"
 
 
-def test_the_same_words_make_the_same_bot_and_others_another(tmp_path: Path):
+def test_the_same_words_make_the_same_bot_and_others_another(tmp_path: Path) -> None:
     bot = read(tmp_path, GOOD)
     assert read(tmp_path, "# a comment\n" + GOOD).sha == bot.sha
     assert read(tmp_path, GOOD.replace("Very well", "Well")).sha != bot.sha
@@ -161,7 +161,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_named_with_its_line_and_key(tmp_path: Path, mistake: str):
+def test_a_mistake_is_named_with_its_line_and_key(tmp_path: Path, mistake: str) -> None:
     right, wrong, line, named = MISTAKES[mistake]
     assert right in GOOD
     with pytest.raises(BotError) as caught:
@@ -194,14 +194,14 @@ def test_a_mistake_is_named_with_its_line_and_key(tmp_path: Path, mistake: str):
         ),
     ],
 )
-def test_what_is_no_bot_at_all_is_refused_in_one_line(tmp_path: Path, content: bytes):
+def test_what_is_no_bot_at_all_is_refused_in_one_line(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(BotError) as caught:
         read(tmp_path, content)
     assert ": line " in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_not_there_or_too_large_is_refused(tmp_path: Path):
+def test_a_file_that_is_not_there_or_too_large_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BotError, match="No such file"):
         load(tmp_path / "none.yaml")
     with pytest.raises(BotError, match="directory"):
@@ -210,14 +210,14 @@ def test_a_file_that_is_not_there_or_too_large_is_refused(tmp_path: Path):
         read(tmp_path, GOOD + "#" * MAX_FILE_BYTES)
 
 
-def test_what_is_said_word_for_word_is_known_ahead_and_the_rest_is_not(tmp_path: Path):
+def test_what_is_said_word_for_word_is_known_ahead_and_the_rest_is_not(tmp_path: Path) -> None:
     said = read(tmp_path, GOOD).fixed_phrases()
     assert {"Hello.", "Pardon?", "Your order?", "Very well.", "One moment.", "Again."} <= set(said)
     assert not [text for text in said if "{" in text]
     assert len(set(said)) == len(said)
 
 
-def test_a_slot_takes_its_own_kind_of_value_alone(energy: Bot):
+def test_a_slot_takes_its_own_kind_of_value_alone(energy: Bot) -> None:
     account, street = energy.slots["account"], energy.slots["street"]
     assert account.accepts("4271")
     for wrong in ("427", "123456789", "42a1", "٤٢٧١", " 4271", "4271\n", ""):

@@ -25,7 +25,9 @@ def matcher(energy: Bot) -> Matcher:
     return Matcher(energy)
 
 
-def test_a_question_about_a_recent_charge_is_about_billing_though_no_example_says_so(energy: Bot):
+def test_a_question_about_a_recent_charge_is_about_billing_though_no_example_says_so(
+    energy: Bot,
+) -> None:
     bot = without(energy, "billing", "I have a question about my recent charge")
     found = Matcher(bot).match("I have a question about my recent charge")
     assert (found.intent, found.sure) == ("billing", True)
@@ -45,7 +47,7 @@ def test_a_question_about_a_recent_charge_is_about_billing_though_no_example_say
         ("there is something wrong with my invoice", "billing"),
     ],
 )
-def test_a_wish_in_other_words_is_understood(matcher: Matcher, said: str, meant: str):
+def test_a_wish_in_other_words_is_understood(matcher: Matcher, said: str, meant: str) -> None:
     found = matcher.match(said)
     assert (found.intent, found.sure) == (meant, True)
 
@@ -59,13 +61,13 @@ def test_a_wish_in_other_words_is_understood(matcher: Matcher, said: str, meant:
         ("my in voice is wrong", "billing"),
     ],
 )
-def test_a_wish_heard_a_little_wrong_is_understood(matcher: Matcher, said: str, meant: str):
+def test_a_wish_heard_a_little_wrong_is_understood(matcher: Matcher, said: str, meant: str) -> None:
     found = matcher.match(said)
     assert (found.intent, found.sure) == (meant, True)
 
 
 @pytest.mark.parametrize("number", ["4271", "four two seven one", "42 71", "forty two seventy one"])
-def test_a_number_in_a_wish_does_not_change_it(matcher: Matcher, number: str):
+def test_a_number_in_a_wish_does_not_change_it(matcher: Matcher, number: str) -> None:
     plain = matcher.match("the balance of account")
     assert matcher.match(f"the balance of account {number}") == plain
 
@@ -86,11 +88,11 @@ def test_a_number_in_a_wish_does_not_change_it(matcher: Matcher, number: str):
         "x" * 5000,
     ],
 )
-def test_what_the_bot_does_not_know_it_does_not_claim_to_know(matcher: Matcher, said: str):
+def test_what_the_bot_does_not_know_it_does_not_claim_to_know(matcher: Matcher, said: str) -> None:
     assert not matcher.match(said).sure
 
 
-def test_a_bot_of_one_intent_and_one_example_works(energy: Bot):
+def test_a_bot_of_one_intent_and_one_example_works(energy: Bot) -> None:
     data = energy.model_dump()
     hours = data["intents"]["hours"] | {"examples": ("when are you open",)}
     data["intents"] = {"hours": hours}
@@ -100,7 +102,7 @@ def test_a_bot_of_one_intent_and_one_example_works(energy: Bot):
     assert not found.match("my dog is sick").sure
 
 
-def test_examples_in_another_script_do_no_harm(energy: Bot):
+def test_examples_in_another_script_do_no_harm(energy: Bot) -> None:
     data = energy.model_dump()
     data["intents"]["hours"]["examples"] = ("何時に開きますか", "💥", "1 2 3")
     found = Matcher(Bot.model_validate(data))
@@ -108,7 +110,7 @@ def test_examples_in_another_script_do_no_harm(energy: Bot):
     assert found.match("what is my balance").intent == "balance"
 
 
-def test_a_matcher_is_built_once_for_a_bot_and_only_the_latest_are_kept(energy: Bot):
+def test_a_matcher_is_built_once_for_a_bot_and_only_the_latest_are_kept(energy: Bot) -> None:
     engine = IntentsEngine()
     built: list[Matcher] = []
     threads = [

@@ -35,7 +35,7 @@ from workers.spoken import digits, spell, yes_or_no
         ("four two seven one no wait", "4271"),
     ],
 )
-def test_a_number_is_read_however_it_is_said(said: str, meant: str):
+def test_a_number_is_read_however_it_is_said(said: str, meant: str) -> None:
     assert digits(said) == meant
 
 
@@ -43,7 +43,7 @@ def test_a_number_is_read_however_it_is_said(said: str, meant: str):
     "said",
     ["for the balance", "I want to talk to a person", "a hundred thanks", "double", "", "²"],
 )
-def test_words_without_a_number_give_none(said: str):
+def test_words_without_a_number_give_none(said: str) -> None:
     assert digits(said) == ""
 
 
@@ -66,10 +66,10 @@ def test_words_without_a_number_give_none(said: str):
         ("", None),
     ],
 )
-def test_yes_and_no_are_told_from_what_is_neither(said: str, meant: str | None):
+def test_yes_and_no_are_told_from_what_is_neither(said: str, meant: str | None) -> None:
     assert yes_or_no(said) == meant
 
 
-def test_digits_said_back_are_understood_as_the_same():
+def test_digits_said_back_are_understood_as_the_same() -> None:
     assert spell("4271") == "4 2 7 1"
     assert digits(spell("0042")) == "0042"

@@ -91,5 +91,5 @@ class Leg:
             return
         for frame in self.playback.due(now):
             self.port.send(frame)
-        if not self.playback.busy:
+        if self.playback.idle:
             self._on_played()
