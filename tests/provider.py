@@ -1,18 +1,22 @@
 """A local server that speaks OpenAI's protocol, well or badly: `python -m tests.provider --port N`.
 
 Paths: /v1/models, /v1/audio/transcriptions, /v1/chat/completions (server-sent events),
-/v1/audio/speech (chunked). What it does next is set in `plan`; what it was asked is in `seen`.
+/v1/audio/speech (chunked). A request that is not as the API reference says gets a 400, and its
+reason is in `faults`. The next requests are answered as the plans in `script` say, one each, the
+others as `plan` says; what was asked is in `seen`.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import json
 import math
 import struct
 import threading
 import time
+import wave
 from dataclasses import dataclass, field
 from email.parser import BytesParser
 from email.policy import HTTP
@@ -24,7 +28,7 @@ RATE = 24000
 
 @dataclass
 class Plan:
-    """The next answers. Delays in seconds, before the first byte and between two pieces."""
+    """An answer. Delays in seconds, before the first byte and between two pieces."""
 
     statuses: list[int] = field(default_factory=list)  # errors first, in this order
     retry_after: str | None = None
@@ -37,6 +41,8 @@ class Plan:
     body: bytes | None = None  # in place of any answer, with this content type
     content_type: str = "application/json"
     stop_after: int | None = None  # pieces, then the connection is cut
+    piece_bytes: int | None = None  # server-sent events in pieces of this size, cut anywhere
+    wire: list[bytes] | None = None  # in place of all HTTP: pieces, then the connection is cut
 
 
 @dataclass
@@ -55,17 +61,27 @@ def tone(seconds: float, rate: int = RATE) -> bytes:
 
 
 class Provider(ThreadingHTTPServer):
+    """connections: how many were made to it."""
+
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self, port: int = 0) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.plan = Plan()
+        self.script: list[Plan] = []
         self.seen: list[Asked] = []
+        self.faults: list[str] = []
+        self.connections = 0
         self.url = f"http://127.0.0.1:{self.server_port}/v1"
 
     def __enter__(self) -> Provider:
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
         return self
+
+    def get_request(self) -> Any:
+        self.connections += 1
+        return super().get_request()
 
     def __exit__(self, *_: object) -> None:
         self.shutdown()
@@ -85,7 +101,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Quiet."""
 
     def do_GET(self) -> None:
-        self._whole(b'{"data": []}', "application/json")
+        models = {"object": "list", "data": [{"id": "local", "object": "model"}]}
+        self._whole(json.dumps(models).encode(), "application/json")
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -99,13 +116,20 @@ class _Handler(BaseHTTPRequestHandler):
                 name = part.get_param("name", header="content-disposition")
                 asked.fields[str(name)] = part.get_payload(decode=True)
         self.server.seen.append(asked)
-        plan = self.server.plan
+        self.plan = self.server.script.pop(0) if self.server.script else self.server.plan
+        plan = self.plan
+        if fault := _fault(asked):
+            self.server.faults.append(fault)
+            self._error(400)
+            return
         if plan.statuses:
             self._error(plan.statuses.pop(0))
             return
         time.sleep(plan.first_delay_s)
         with contextlib.suppress(OSError):
-            if plan.body is not None:
+            if plan.wire is not None:
+                self._wire(plan.wire)
+            elif plan.body is not None:
                 self._whole(plan.body, plan.content_type)
             elif self.path.endswith("/transcriptions"):
                 self._whole(json.dumps({"text": plan.transcript}).encode(), "application/json")
@@ -126,8 +150,23 @@ class _Handler(BaseHTTPRequestHandler):
             half = len(arguments) // 2
             for part in (arguments[:half], arguments[half:]):
                 deltas.append({"tool_calls": [{"index": index, "function": {"arguments": part}}]})
-        events = [f"data: {json.dumps({'choices': [{'delta': d}]})}\r\n\r\n" for d in deltas]
-        return [e.encode() for e in [": a comment\n\n", *events, "data: [DONE]\n\n"]]
+        found = [": a comment\n\n"]
+        for delta in deltas:
+            data = json.dumps({"choices": [{"index": 0, "delta": delta}]}, ensure_ascii=False)
+            found.append(f"data: {data}\r\n\r\n")
+        found.append("data: [DONE]\n\n")
+        pieces = [event.encode() for event in found]
+        if plan.piece_bytes:
+            size, stream = plan.piece_bytes, b"".join(pieces)
+            pieces = [stream[n : n + size] for n in range(0, len(stream), size)]
+        return pieces
+
+    def _wire(self, pieces: list[bytes]) -> None:
+        self.close_connection = True
+        for sent, piece in enumerate(pieces):
+            if sent:
+                time.sleep(self.plan.gap_s)
+            self.wfile.write(piece)
 
     def _whole(self, body: bytes, kind: str) -> None:
         self.send_response(200)
@@ -137,7 +176,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _chunks(self, pieces: list[bytes], kind: str) -> None:
-        plan = self.server.plan
+        plan = self.plan
         self.send_response(200)
         self.send_header("Content-Type", kind)
         self.send_header("Transfer-Encoding", "chunked")
@@ -153,24 +192,52 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _error(self, status: int) -> None:
         self.send_response(status)
-        if self.server.plan.retry_after is not None:
-            self.send_header("Retry-After", self.server.plan.retry_after)
+        if self.plan.retry_after is not None:
+            self.send_header("Retry-After", self.plan.retry_after)
         body = b'{"error": {"message": "secret-of-the-provider"}}'
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
 
+def _fault(asked: Asked) -> str | None:
+    """What is wrong with a request by the API reference, or None."""
+    if asked.path.endswith("/transcriptions"):
+        if not {"file", "model", "response_format"} <= set(asked.fields):
+            return "a field is missing"
+        try:
+            with wave.open(io.BytesIO(asked.fields["file"])) as file:
+                if (file.getnchannels(), file.getsampwidth()) != (1, 2):
+                    return "not L16 mono"
+                if file.getnframes() < 0.1 * file.getframerate():
+                    return "less than 0.1 s of audio"
+        except (wave.Error, EOFError):
+            return "not a WAV"
+        return None
+    if not isinstance(asked.json, dict):
+        return "not a JSON object"
+    needed = {"/completions": {"model", "messages"}, "/speech": {"model", "voice", "input"}}
+    for path, names in needed.items():
+        if asked.path.endswith(path) and not names <= set(asked.json):
+            return "a field is missing"
+    for message in asked.json.get("messages", ()):
+        if message["role"] not in ("system", "user", "assistant") or not message["content"]:
+            return "a message that makes no sense"
+    return None
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--port", type=int, default=9000)
+    parser.add_argument("--port", type=int, default=9000, help="0: any that is free")
     parser.add_argument("--first-delay-s", type=float, default=0.0)
     parser.add_argument("--gap-s", type=float, default=0.0)
     arguments = parser.parse_args()
     server = Provider(arguments.port)
     server.plan.first_delay_s = arguments.first_delay_s
     server.plan.gap_s = arguments.gap_s
-    server.serve_forever()
+    print(server.url, flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.serve_forever()
 
 
 if __name__ == "__main__":

@@ -294,6 +294,8 @@ class Channel:
         self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._udp.bind((headers.get("local-ip", "127.0.0.1"), 0))
         self._udp.setblocking(False)
+        # Room for more than FreeSWITCH's socket has, so that what it would lose is counted here.
+        self._udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self._remote = (headers["remote-ip"], int(headers["remote-port"]))
 
     def _end_unicast(self) -> None:
