@@ -71,6 +71,10 @@ class Link:
         with contextlib.suppress(redis.RedisError):
             self._client.delete(self.out)
 
+    def ready(self, stage: str) -> bool:
+        """Whether a worker of this stage is there and has got ready for our bot."""
+        return any(self._bot.sha in worker["ready"] for worker in self.workers[stage])
+
     # -- what calls use; nothing here waits
 
     def register(self, call: str, handler: OnMessage) -> None:

@@ -104,7 +104,7 @@ class Listener:
 
     def _await_workers(self, *stages: str) -> None:
         warned = time.monotonic()
-        while absent := [stage for stage in stages if not self._link.workers[stage]]:
+        while absent := [stage for stage in stages if not self._link.ready(stage)]:
             if time.monotonic() - warned > 15:
                 warned = time.monotonic()
                 log.warning("waiting for workers: %s", ", ".join(absent))

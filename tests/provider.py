@@ -114,7 +114,8 @@ class _Handler(BaseHTTPRequestHandler):
             head = f"Content-Type: {kind}\r\n\r\n".encode()
             for part in BytesParser(policy=HTTP).parsebytes(head + body).iter_parts():
                 name = part.get_param("name", header="content-disposition")
-                asked.fields[str(name)] = part.get_payload(decode=True)
+                payload = part.get_payload(decode=True)
+                asked.fields[str(name)] = payload if isinstance(payload, bytes) else b""
         self.server.seen.append(asked)
         self.plan = self.server.script.pop(0) if self.server.script else self.server.plan
         plan = self.plan

@@ -5,25 +5,34 @@
 
 Retries wait 100, 300, 900 ms (with jitter), or as long as Retry-After says if that fits; none
 starts past the deadline, and none after the first byte of an answer was used.
+
+The waits of its sockets end at points in time: see http_connections.py.
 """
 
 from __future__ import annotations
 
 import contextlib
+import email.utils
 import json
 import random
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+import httpcore
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
+from workers.http_connections import pool, until
+
 MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_EVENT_BYTES = 1024 * 1024
-MAX_DEPTH_HINT = 10_000  # brackets: no answer of ours nests, and a parser's stack is finite
+MAX_BRACKETS = 10_000  # no answer of ours nests, and a parser's stack is finite
 WAITS_S = (0.1, 0.3, 0.9)
 RETRY_STATUS = frozenset({429, 500, 502, 503, 504})
+# After an answer's last word: what is left of it is read, or its connection can't be used again.
+DRAIN_S = 0.02
+DRAIN_BYTES = 64 * 1024
 
 Result = TypeVar("Result")
 
@@ -44,11 +53,11 @@ class Deadline:
     """A point in time; monotonic."""
 
     def __init__(self, in_s: float) -> None:
-        self._at = time.monotonic() + in_s
+        self.at = time.monotonic() + in_s
 
     @property
     def left_s(self) -> float:
-        return self._at - time.monotonic()
+        return self.at - time.monotonic()
 
     def check(self) -> None:
         if self.left_s <= 0:
@@ -56,24 +65,42 @@ class Deadline:
 
 
 class Provider:
-    """base_url: up to and with /v1. Threads may share it; at most `connections` requests run."""
+    """base_url: up to and with /v1. Threads may share it; at most `connections` requests run.
+
+    Redirects are not followed: key and audio would go to a host that nobody configured. Proxies
+    are those of the environment (HTTPS_PROXY, NO_PROXY). Raises ValueError for a URL or a key that
+    can't be used.
+
+    http2: requests share one connection where the server offers it, and its fate: the time-out
+    of one fails others that go well, so it is off.
+    """
 
     def __init__(
-        self, base_url: str, api_key: str, *, connect_timeout_s: float, connections: int = 64
+        self,
+        base_url: str,
+        api_key: str,
+        *,
+        connect_timeout_s: float,
+        connections: int = 64,
+        http2: bool = False,
     ) -> None:
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        try:
+            self._base = httpx.URL(base_url)
+        except httpx.InvalidURL:
+            raise ValueError("not a URL") from None
+        if self._base.scheme not in ("http", "https") or not self._base.host:
+            raise ValueError("not a URL of http or https")
+        if not (api_key.isascii() and api_key.isprintable()):
+            raise ValueError("the key holds characters that no header can carry")
+        # Compressed audio gains little, and a compression bomb is out of the question.
+        self._headers = {"Accept-Encoding": "identity", "User-Agent": "eslbot"}
+        if api_key:
+            self._headers["Authorization"] = f"Bearer {api_key}"
         self._connect_s = connect_timeout_s
-        self._client = httpx.Client(
-            base_url=base_url.rstrip("/") + "/",
-            headers=headers,
-            http2=True,
-            # A redirect would take key and audio to a host nobody configured.
-            follow_redirects=False,
-            limits=httpx.Limits(max_connections=connections, keepalive_expiry=60.0),
-        )
+        self._pool = pool(self._base, connections, http2)
 
     def close(self) -> None:
-        self._client.close()
+        self._pool.close()
 
     def retrying(self, deadline: Deadline, attempt: Callable[[], Result]) -> Result:
         """attempt(), again after each Retryable, as long as it can still be in time."""
@@ -100,70 +127,145 @@ class Provider:
         raise AssertionError("unreachable")
 
     @contextlib.contextmanager
-    def stream(
-        self, path: str, *, deadline: Deadline, first_s: float, gap_s: float, **body: Any
-    ) -> Iterator[httpx.Response]:
-        """POST; the response once its headers are there and say 200.
+    def post(
+        self, path: str, *, deadline: Deadline, first_s: float | None = None, **body: Any
+    ) -> Iterator[Answer]:
+        """The answer, once its headers are there and say 200.
 
-        first_s: to the headers. gap_s: between two pieces of the body.
+        first_s: until the first byte of the body, and on until Answer.expect; None: the deadline.
+        body: json=, or data= and files= (a multipart form), as httpx has them.
         """
         deadline.check()
-        left = deadline.left_s
-        timeout = httpx.Timeout(
-            connect=min(self._connect_s, left),
-            read=min(first_s, left),
-            write=min(5.0, left),
-            pool=min(self._connect_s, left),
-        )
-        request = self._client.build_request("POST", path, timeout=timeout, **body)
+        answer = Answer(deadline, first_s)
+        request = self._request(path, body, min(self._connect_s, deadline.left_s))
         try:
-            response = self._client.send(request, stream=True)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            with until(answer.ends_at):
+                response = self._pool.handle_request(request)
+        except (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout) as error:
             raise Retryable(f"can't connect ({type(error).__name__})") from None
-        except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as error:
+        except httpcore.TimeoutException:
+            raise ProviderError("no answer in time") from None
+        except httpcore.RemoteProtocolError as error:
+            if not str(error).startswith("Server disconnected"):
+                raise ProviderError("the answer is not HTTP") from None
+            raise Retryable("the connection broke") from None
+        except httpcore.NetworkError as error:
             # A pooled connection that the server has closed meanwhile.
             raise Retryable(f"the connection broke ({type(error).__name__})") from None
-        except httpx.TimeoutException:
-            raise ProviderError("no answer in time") from None
-        except httpx.HTTPError as error:
+        except (httpcore.ProtocolError, httpcore.ProxyError) as error:
             raise ProviderError(f"the request failed ({type(error).__name__})") from None
+        answer.take(response)
         try:
-            self._check_status(response)
-            # Read anew for each piece of the body.
-            request.extensions["timeout"]["read"] = max(0.01, min(gap_s, deadline.left_s))
-            yield response
-        except httpx.TimeoutException:
-            raise ProviderError("the answer broke off") from None
-        except httpx.HTTPError as error:
+            answer.check()
+            yield answer
+        except httpcore.TimeoutException:
+            raise ProviderError("the answer broke off: nothing came in time") from None
+        except (httpcore.NetworkError, httpcore.ProtocolError) as error:
             raise ProviderError(f"the answer broke off ({type(error).__name__})") from None
         finally:
             response.close()
 
-    @staticmethod
-    def _check_status(response: httpx.Response) -> None:
-        status = response.status_code
-        if status == 200:
-            return
-        if status in RETRY_STATUS:
-            raise Retryable(f"status {status}", _retry_after(response))
-        raise ProviderError(f"status {status}")
+    def _request(self, path: str, body: dict[str, Any], pool_s: float) -> httpcore.Request:
+        if "json" in body:
+            # httpx would raise for half a surrogate pair, which a caller's text may hold.
+            text = json.dumps(body.pop("json"), ensure_ascii=False, separators=(",", ":"))
+            body["content"] = text.encode("utf-8", "replace")
+        url = self._base.copy_with(path=f"{self._base.path.rstrip('/')}/{path}")
+        made = httpx.Request("POST", url, headers=self._headers, **body)
+        if "content" in body:
+            made.headers["Content-Type"] = "application/json"
+        waits = {"connect": self._connect_s, "pool": pool_s, "read": None, "write": None}
+        return httpcore.Request(
+            "POST",
+            str(url),
+            headers=made.headers.raw,
+            content=made.read(),
+            extensions={"timeout": waits},
+        )
 
 
-def pieces(response: httpx.Response, deadline: Deadline, limit: int) -> Iterator[bytes]:
-    """The body as it comes, bounded in bytes and in time: one byte a second is too slow."""
-    total = 0
-    for piece in response.iter_bytes():
-        deadline.check()
-        total += len(piece)
-        if total > limit:
-            raise ProviderError(f"an answer of more than {limit} bytes")
-        yield piece
+class Answer:
+    """What a provider sends back: bounded in bytes, and in time by expect and the deadline."""
+
+    def __init__(self, deadline: Deadline, first_s: float | None) -> None:
+        self._deadline = deadline
+        self.expect(first_s)
+
+    def take(self, response: httpcore.Response) -> None:
+        self._response = response
+        self._stream = iter(response.iter_stream())
+        self._headers = httpx.Headers(response.headers)
+
+    @property
+    def content_type(self) -> str:
+        """Without its parameters; "" when the server names none."""
+        return str(self._headers.get("Content-Type", "")).split(";")[0].strip().lower()
+
+    def expect(self, within_s: float | None) -> None:
+        """What is read next has to come within so many seconds; None: by the deadline."""
+        self.ends_at = self._deadline.at
+        if within_s is not None:
+            self.ends_at = min(self.ends_at, time.monotonic() + within_s)
+
+    def check(self) -> None:
+        """Raises ProviderError, or Retryable, unless this is an answer to be read."""
+        status = self._response.status
+        if status != 200:
+            self._drain()
+            if status in RETRY_STATUS:
+                raise Retryable(f"status {status}", _retry_after(self._headers))
+            raise ProviderError(f"status {status}")
+        if self._headers.get("Content-Encoding", "identity") != "identity":
+            raise ProviderError("a compressed answer, which was not asked for")
+
+    def pieces(self, limit: int) -> Iterator[bytes]:
+        """The body as it comes; of no more than limit bytes."""
+        total = 0
+        while True:
+            with until(self.ends_at):
+                piece = next(self._stream, None)
+            if piece is None:
+                return
+            total += len(piece)
+            if total > limit:
+                raise ProviderError(f"an answer of more than {limit} bytes")
+            yield piece
+
+    def events(self) -> Iterator[bytes]:
+        """The data of each server-sent event; comments and other fields are left out.
+
+        Raises ProviderError where the stream ends without [DONE].
+        """
+        line = bytearray()
+        for piece in self.pieces(MAX_BODY_BYTES):
+            *ends, rest = piece.split(b"\n")
+            for end in ends:
+                line += end
+                if line.startswith(b"data:"):
+                    data = bytes(line[5:]).strip()
+                    if data == b"[DONE]":
+                        self._drain()
+                        return
+                    yield data
+                line.clear()
+            line += rest
+            if len(line) > MAX_EVENT_BYTES:
+                raise ProviderError(f"an event of more than {MAX_EVENT_BYTES} bytes")
+        raise ProviderError("the answer ended before its end")
+
+    def _drain(self) -> None:
+        self.expect(DRAIN_S)
+        with contextlib.suppress(
+            ProviderError, httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError
+        ):
+            for _ in self.pieces(DRAIN_BYTES):
+                pass
 
 
 def parse_json(text: bytes | str) -> Any:
     """JSON of an answer; NaN, garbage and deep nesting are a ProviderError."""
     raw = text if isinstance(text, bytes) else text.encode("utf-8", "replace")
-    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH_HINT:
+    if raw.count(b"[") + raw.count(b"{") > MAX_BRACKETS:
         raise ProviderError("the answer nests too deeply")
 
     def refuse(name: str) -> None:
@@ -175,31 +277,23 @@ def parse_json(text: bytes | str) -> Any:
         raise ProviderError("the answer is not JSON") from None
 
 
-def server_events(response: httpx.Response, deadline: Deadline) -> Iterator[bytes]:
-    """The data of each server-sent event; comments and other fields are left out.
-
-    Raises ProviderError where the stream ends without [DONE].
-    """
-    buffer = b""
-    for piece in pieces(response, deadline, MAX_BODY_BYTES):
-        buffer += piece
-        *lines, buffer = buffer.split(b"\n")
-        if len(buffer) > MAX_EVENT_BYTES:
-            raise ProviderError(f"an event of more than {MAX_EVENT_BYTES} bytes")
-        for line in lines:
-            line = line.strip(b"\r")
-            if not line.startswith(b"data:"):
-                continue
-            data = line[5:].strip()
-            if data == b"[DONE]":
-                return
-            yield data
-    raise ProviderError("the answer ended before its end")
+def plain(text: str) -> str:
+    """The text with half surrogate pairs, which JSON can hold and UTF-8 can't, replaced by ?."""
+    return text.encode("utf-8", "replace").decode()
 
 
-def _retry_after(response: httpx.Response) -> float | None:
+def _retry_after(headers: httpx.Headers) -> float | None:
+    """Seconds, from seconds or a date (RFC 9110, 10.2.3); None when the header says neither."""
+    value = headers.get("Retry-After", "")
     try:
-        seconds = float(response.headers.get("Retry-After", ""))
+        seconds = float(value)
     except ValueError:
-        return None
-    return seconds if 0 <= seconds < 3600 else None
+        try:
+            # Against the server's own clock: ours may be another, and may jump.
+            until, now = (
+                email.utils.parsedate_to_datetime(text) for text in (value, headers.get("Date", ""))
+            )
+            seconds = (until - now).total_seconds()
+        except (ValueError, TypeError):
+            return None
+    return max(0.0, seconds) if seconds == seconds else None

@@ -39,7 +39,7 @@ from workers.messages import (
     Turn,
 )
 from workers.sentences import SentenceSplitter
-from workers.stt.engine import Hints, SttEngine, SttError
+from workers.stt.engine import Expect, Hints, SttEngine, SttError
 from workers.tts.engine import TtsEngine, TtsError
 
 log = logging.getLogger(__name__)
@@ -107,22 +107,39 @@ def _give_up(context: Context, turn: Turn, reason: str) -> None:
     context.tell(turn, Failed(context.stage, reason[:200]), down=Cancel())
 
 
-def hints(bot: Bot, turn: Turn) -> Hints:
-    """What the caller is likely to say in this turn."""
-    asked = turn.state.asked
-    expect = "text"
+def hints(bot: Bot, asked: str | None, language: str) -> Hints:
+    """What the caller is likely to say now that `asked` was asked for; see DialogState."""
+    expect: Expect = "text"
     if asked == "confirm":
         expect = "yes_no"
     elif asked in bot.slots:
         expect = bot.slots[asked].type
     phrases = [example for intent in bot.intents.values() for example in intent.examples]
-    return Hints(expect=expect, phrases=tuple(phrases), language=turn.language)  # type: ignore[arg-type]
+    return Hints(expect=expect, phrases=tuple(phrases), language=language)
+
+
+def warm(context: Context, sha: str, slots: int) -> None:
+    """Have ready what a bot's first turn would otherwise wait for: language models, vectors."""
+    bot = context.bot(sha)
+    if context.stage == "stt":
+        stt: SttEngine = context.engine  # type: ignore[assignment]
+        for asked in (None, "confirm", *bot.slots):
+            opened = []
+            try:
+                for _ in range(slots):
+                    opened.append(stt.open(hints(bot, asked, bot.language)))
+            finally:
+                for utterance in opened:
+                    utterance.close()
+    elif context.stage == "llm":
+        llm: LlmEngine = context.engine  # type: ignore[assignment]
+        llm.warm(bot)
 
 
 def transcribe(context: Context, turn: Turn, inbox: streams.Inbox) -> None:
     """stt: audio in, partials and the final text out."""
     engine: SttEngine = context.engine  # type: ignore[assignment]
-    utterance = engine.open(hints(context.bot(turn.bot), turn))
+    utterance = engine.open(hints(context.bot(turn.bot), turn.state.asked, turn.language))
     told = 0.0
     try:
         for message in inbox.messages(turn.listen_s):

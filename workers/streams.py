@@ -6,7 +6,8 @@
     eslbot:out:LISTENER         stream  all stages → listener   ≤ MAX_OUT_ENTRIES, expires
     eslbot:log:CALL             stream  what happened in a call, for who watches; expires
     eslbot:bot:SHA              string  a bot's definition, JSON; expires, renewed by listeners
-    eslbot:worker:ROLE:NAME     string  a worker's engine and slots, JSON; expires in seconds
+    eslbot:worker:ROLE:NAME     string  a worker's engine, slots and the bots it is ready for,
+                                        JSON; expires in seconds
     rq:queue:stt|llm|tts        list    RQ's own: ids of jobs
     rq:job:ID                   hash    RQ's own: a job, JSON-serialised; expires
 
@@ -210,6 +211,11 @@ def get_bot(client: redis.Redis, sha: str) -> Bot:
     if raw is None:
         raise InputLost(f"bot {sha} is not in Redis")
     return Bot.model_validate_json(raw)
+
+
+def bots(client: redis.Redis) -> list[str]:
+    """The shas of all bots that listeners serve now."""
+    return [key.decode().rsplit(":", 1)[1] for key in client.scan_iter("eslbot:bot:*", count=1000)]
 
 
 def announce(client: redis.Redis, role: str, name: str, about: Mapping[str, Any]) -> None:

@@ -27,6 +27,7 @@ from rq.serializers import JSONSerializer
 
 from workers import jobs, streams
 from workers.messages import MessageError, turn_from_json
+from workers.stt.engine import SttError
 
 log = logging.getLogger(__name__)
 
@@ -169,12 +170,21 @@ def work(context: jobs.Context, queue: redis.Redis, slots: int, about: dict[str,
 def _announce(
     context: jobs.Context, name: str, about: dict[str, Any], stopped: threading.Event
 ) -> None:
+    """Say that this worker lives, and get ready for each bot that listeners serve."""
+    ready: list[str] = []
     while True:
         try:
-            streams.announce(context.client, context.stage, name, about)
+            streams.announce(context.client, context.stage, name, about | {"ready": ready})
+            new = [sha for sha in streams.bots(context.client) if sha not in ready]
+            for sha in new:
+                jobs.warm(context, sha, about["slots"])
+                ready = [*ready[1 - jobs.MAX_BOTS :], sha]
+            if new:
+                continue
             if stopped.wait(ANNOUNCE_EVERY_S):
                 streams.retire(context.client, context.stage, name)
                 return
-        except redis.RedisError:
+        except (redis.RedisError, streams.InputLost, SttError):
+            # Redis is away, a bot has just expired, or all slots are busy: another time.
             if stopped.wait(ANNOUNCE_EVERY_S):
                 return

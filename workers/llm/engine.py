@@ -34,6 +34,9 @@ class LlmEngine(Protocol):
 
     name: str
 
+    def warm(self, bot: Bot) -> None:
+        """Have ready what the first turn with this bot would otherwise wait for."""
+
     def reply(self, request: Request, timeout_s: float) -> Iterator[str | Decision]:
         """Yield pieces of text to be spoken, of any length, and one Decision at any place.
 

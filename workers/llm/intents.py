@@ -39,6 +39,10 @@ class IntentsEngine:
         self._matchers: OrderedDict[str, Matcher] = OrderedDict()
         self._lock = threading.Lock()
 
+    def warm(self, bot: Bot) -> None:
+        """Build the bot's matcher."""
+        self._matcher(bot)
+
     def reply(self, request: Request, timeout_s: float) -> Iterator[str | Decision]:
         """Whole sentences, then the decision; takes about a millisecond."""
         outcome = self._outcome(request)

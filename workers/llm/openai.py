@@ -14,14 +14,13 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from workers import dialog
 from workers.bot import Bot
-from workers.http_provider import Deadline, Provider, ProviderError, parse_json, server_events
+from workers.http_provider import Deadline, Provider, ProviderError, parse_json, plain
 from workers.llm.engine import LlmError, Request
 from workers.messages import Decision, DialogState
 
@@ -65,6 +64,9 @@ class OpenAiLlm:
         self._first_token_s = first_token_s
         self._token_gap_s = token_gap_s
 
+    def warm(self, bot: Bot) -> None:
+        """Nothing to do: the provider keeps what it keeps."""
+
     def reply(self, request: Request, timeout_s: float) -> Iterator[str | Decision]:
         """See engine.py. A retry is possible up to the first token, and not after it."""
         deadline = Deadline(timeout_s)
@@ -97,29 +99,21 @@ class OpenAiLlm:
             "temperature": 0.2,
             "max_tokens": MAX_TOKENS,
         }
-        first_by = time.monotonic() + self._first_token_s
-        last = None
-        with self._provider.stream(
-            "chat/completions",
-            deadline=deadline,
-            first_s=self._first_token_s,
-            gap_s=max(self._token_gap_s, self._first_token_s),
-            json=body,
-        ) as response:
-            for data in server_events(response, deadline):
-                now = time.monotonic()
-                # Comments and empty pieces keep a connection alive, not a conversation.
-                if now > (first_by if last is None else last + self._token_gap_s):
-                    raise ProviderError("the model's tokens come too slowly")
+        with self._provider.post(
+            "chat/completions", deadline=deadline, first_s=self._first_token_s, json=body
+        ) as reply:
+            for data in reply.events():
                 text = _take(parse_json(data), answer)
+                # Comments and empty pieces keep a connection alive, not a conversation.
                 if text is None:
                     continue
-                last = now
                 if text:
                     answer.said += len(text)
                     if answer.said > MAX_REPLY:
                         raise ProviderError(f"an answer of more than {MAX_REPLY} characters")
-                    yield text
+                    yield plain(text)
+                # From here: whoever takes the words may take his time.
+                reply.expect(self._token_gap_s)
 
     def _act(self, request: Request, answer: _Answer) -> Iterator[str | Decision]:
         """Do what the model called for; refuse what it may not."""
@@ -157,8 +151,9 @@ class OpenAiLlm:
                 return None
             if not isinstance(slots, dict):
                 return None
-            if state.asked == dialog.CONFIRM and given.get("confirmed") in (True, False):
-                return dialog.confirm(bot, state, given["confirmed"])
+            yes = given.get("confirmed")
+            if state.asked == dialog.CONFIRM and intent == state.intent and isinstance(yes, bool):
+                return dialog.confirm(bot, state, yes)
             return dialog.handle(bot, state, intent, slots)
         if call.name == "transfer":
             destination = given.get("destination")

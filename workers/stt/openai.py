@@ -9,13 +9,14 @@ from __future__ import annotations
 import io
 import wave
 
-from workers.http_provider import Deadline, Provider, ProviderError, parse_json, pieces
+from workers.http_provider import Deadline, Provider, ProviderError, parse_json, plain
 from workers.resample import Resampler
 from workers.stt.engine import Hints, SttError, Transcript
 
 RATE = 8000
 SENT_RATE = 16000
 MAX_ANSWER_BYTES = 256 * 1024
+MIN_AUDIO_S = 0.1  # the server refuses less, and there is no word in it
 MAX_PROMPT = 800  # characters: whisper reads no more than 224 tokens of it
 # The protocol gives no confidence with plain JSON: what came is taken as good.
 CONFIDENCE = 0.9
@@ -56,6 +57,8 @@ class OpenAiUtterance:
         return None
 
     def finish(self, timeout_s: float) -> Transcript:
+        if len(self._pcm) < MIN_AUDIO_S * RATE * 2:
+            return Transcript("", 0.0)
         deadline = Deadline(timeout_s)
         try:
             return self._engine.provider.retrying(deadline, lambda: self._ask(deadline))
@@ -75,20 +78,18 @@ class OpenAiUtterance:
         }
         if prompt and self._hints.expect == "text":
             fields["prompt"] = prompt
-        with self._engine.provider.stream(
+        with self._engine.provider.post(
             "audio/transcriptions",
             deadline=deadline,
-            first_s=deadline.left_s,
-            gap_s=deadline.left_s,
             data=fields,
             files={"file": ("utterance.wav", self._wav(), "audio/wav")},
-        ) as response:
-            body = b"".join(pieces(response, deadline, MAX_ANSWER_BYTES))
+        ) as reply:
+            body = b"".join(reply.pieces(MAX_ANSWER_BYTES))
         answer = parse_json(body)
         text = answer.get("text") if isinstance(answer, dict) else None
         if not isinstance(text, str):
             raise ProviderError("the answer has no text")
-        return Transcript(" ".join(text.split())[:4000], CONFIDENCE if text.strip() else 0.0)
+        return Transcript(" ".join(plain(text).split())[:4000], CONFIDENCE if text.strip() else 0.0)
 
     def _wav(self) -> bytes:
         resampler = Resampler(RATE, SENT_RATE)

@@ -10,15 +10,19 @@ import itertools
 import struct
 from collections.abc import Iterator
 
-from workers.http_provider import Deadline, Provider, ProviderError, pieces
-from workers.resample import RATES_HZ, Resampler
+from workers.http_provider import Deadline, Provider, ProviderError
+from workers.resample import RATES_HZ
 from workers.tts.engine import TtsError
+from workers.tts.phone_audio import phone_audio
 
-RATE = 8000
 PCM_RATE = 24000
 MAX_AUDIO_BYTES = 120 * 48_000 * 2
 MAX_TEXT = 1000
 MAX_WAV_HEADER = 4096
+# What some servers send whatever they are asked for: to a telephone, all of it is noise.
+ENCODED_TYPES = ("text/", "application/json", "application/xml", "audio/mp", "audio/aac",
+                 "audio/ogg", "audio/opus", "audio/flac", "audio/webm")  # fmt: skip
+ENCODED_MAGIC = (b"ID3", b"OggS", b"fLaC")
 
 
 class OpenAiTts:
@@ -60,24 +64,12 @@ class OpenAiTts:
             "input": text[:MAX_TEXT],
             "response_format": "pcm",
         }
-        with self._provider.stream(
-            "audio/speech",
-            deadline=deadline,
-            first_s=deadline.left_s,
-            gap_s=deadline.left_s,
-            json=body,
-        ) as response:
-            kind = response.headers.get("Content-Type", "").split(";")[0]
-            if kind.startswith(("text/", "application/json")):
-                raise ProviderError(f"{kind[:40]} where audio should be")
-            audio = pieces(response, deadline, MAX_AUDIO_BYTES)
+        with self._provider.post("audio/speech", deadline=deadline, json=body) as reply:
+            if reply.content_type.startswith(ENCODED_TYPES):
+                raise ProviderError("something else where L16 audio should be")
+            audio = reply.pieces(MAX_AUDIO_BYTES)
             rate, head = _format(audio)
-            resampler = Resampler(rate, RATE)
-            for piece in itertools.chain([head], audio):
-                if speech := resampler.feed(piece):
-                    yield speech
-            if speech := resampler.flush():
-                yield speech
+            yield from phone_audio((rate, piece) for piece in itertools.chain([head], audio))
 
 
 def _format(audio: Iterator[bytes]) -> tuple[int, bytes]:
@@ -85,6 +77,8 @@ def _format(audio: Iterator[bytes]) -> tuple[int, bytes]:
     head = b""
     for piece in audio:
         head += piece
+        if head.startswith(ENCODED_MAGIC):
+            raise ProviderError("something else where L16 audio should be")
         if len(head) >= 12 and not head.startswith(b"RIFF"):
             return PCM_RATE, head
         if head.startswith(b"RIFF"):
