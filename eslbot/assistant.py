@@ -200,7 +200,8 @@ class Assistant:
         values = {call.bot.slots[name].variable: value for name, value in known.items()}
         values["ai_intent"] = intent or ""
         call.set_variables(values)
-        call.record("decided", intent=intent, slots=known, action=decision.action)
+        taken_for = decision.intent if decision.intent in call.bot.intents else intent
+        call.record("decided", intent=taken_for, slots=known, action=decision.action)
 
     def _speech(self, turn: Turn, message: Speech) -> None:
         call = self._call

@@ -16,7 +16,18 @@ PURE = [
     "eslbot/ivr.py", "workers/messages.py", "workers/dialog.py", "workers/spoken.py",
     "workers/sentences.py",
 ]  # fmt: skip
-IO = {"socket", "gevent", "redis", "rq", "httpx", "subprocess", "threading", "os", "time"}
+IO = {
+    "socket",
+    "gevent",
+    "redis",
+    "rq",
+    "httpx",
+    "httpcore",
+    "subprocess",
+    "threading",
+    "os",
+    "time",
+}
 
 
 def imports(path: Path) -> set[str]:

@@ -44,7 +44,7 @@ EXAMPLES = [
     Final("0042", keyed=True),
     Sentence(0, "Ça coûte 4,50 € — d'accord ?"),
     SentencesEnd(3),
-    Decision(STATE, "transfer", "billing"),
+    Decision(STATE, "transfer", "billing", "balance"),
     Decision(DialogState()),
     Speech(1, 2, b"\x00\xff" * 160),
     SpeechEnd(1, last=True),

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from workers.bot import PLACEHOLDER, Bot, Intent, Lookup, Slot
 from workers.messages import Decision, DialogState
@@ -94,7 +94,8 @@ def handle(bot: Bot, state: DialogState, intent: object, slots: object = None) -
     if intent != state.intent:
         # Words given for another wish are not this one's; numbers of the caller stay.
         known = {n: v for n, v in known.items() if bot.slots[n].type == "digits"}
-    return _next(bot, intent, known | given, state)
+    outcome = _next(bot, intent, known | given, state)
+    return Outcome(outcome.say, replace(outcome.decision, intent=intent))
 
 
 def not_understood(bot: Bot, state: DialogState) -> Outcome:

@@ -112,11 +112,15 @@ class SentencesEnd:
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What the turn comes to: the new state, what is expected next, and what to do
-    once everything was said. destination names one of the bot's, never a number."""
+    once everything was said. destination names one of the bot's, never a number.
+
+    intent: what the utterance was taken for; state.intent is what is still open of it.
+    """
 
     state: DialogState
     action: Action = "none"
     destination: str | None = None
+    intent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
