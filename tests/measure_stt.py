@@ -1,4 +1,4 @@
-"""How well pocketsphinx hears: `python -m tests.measure_stt` prints the table of docs/stt-accuracy.md.
+"""How well pocketsphinx hears: `python -m tests.measure_stt`, the table of docs/stt-accuracy.md.
 
 The recordings in tests/data, and espeak-ng's voices for the same sentences.
 """
