@@ -130,8 +130,8 @@ class Assistant:
         An utterance whose answer was not heard yet belongs together with what follows it.
         """
         carry = b""
-        if self._call.state is State.THINKING and self._turn and not self._turn.keyed:
-            carry = bytes(self._turn.pcm)
+        if self._call.state is State.THINKING and self._turn:
+            carry = bytes(self._turn.pcm)  # nothing, where keys were pressed
             self._close_turn("superseded")
         elif self._call.state is State.SPEAKING:
             self._close_turn("interrupted", said=self._cut or "")

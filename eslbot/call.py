@@ -18,8 +18,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gevent.queue import Empty, Full, Queue
-
 from eslbot import call_state
 from eslbot.assistant import Assistant
 from eslbot.call_state import State
@@ -27,6 +25,7 @@ from eslbot.endpointing import Endpointer, SpeechStarted
 from eslbot.endpointing import Event as SpeechEvent
 from eslbot.esl import EslError, clean_value
 from eslbot.link import Link
+from eslbot.mailbox import Mailbox
 from eslbot.media.clock import Clock
 from eslbot.media.leg import Leg
 from eslbot.media.unicast import MediaError, Unicast
@@ -41,7 +40,6 @@ from workers.settings import Settings
 
 log = logging.getLogger(__name__)
 
-MAILBOX = 2000
 # A clock that has not ticked for so long is stuck: then the watchdog must not be renewed.
 STUCK_S = 1.0
 DIGITS = frozenset("0123456789*#ABCD")
@@ -78,8 +76,9 @@ class Call:
         self.dialog = DialogState()
         self.variables: dict[str, str] = {}
         self.leg: Leg | None = None
-        self.timers: dict[str, tuple[float, Callable[[], None]]] = {}
-        self._mailbox: Queue = Queue(maxsize=MAILBOX)
+        self._mailbox = Mailbox()
+        self.timer = self._mailbox.timer
+        self.no_timer = self._mailbox.no_timer
         self._then: Callable[[], None] | None = None
         self._watched_until = 0.0
         self.assistant = Assistant(self)
@@ -188,10 +187,7 @@ class Call:
     # -- what happens to it: other greenlets only put into the mailbox
 
     def _post(self, handle: Callable[..., None], *args: Any) -> None:
-        try:
-            self._mailbox.put_nowait((handle, args))
-        except Full:
-            # A wedged call: its watchdog is no longer renewed, and FreeSWITCH takes over.
+        if not self._mailbox.post(handle, *args):
             log.error("%s: mailbox full", self.uuid)
 
     def _on_worker(self, epoch: int, message: Message) -> None:
@@ -227,33 +223,8 @@ class Call:
 
     def _next(self, until: float | None = None) -> None:
         """Wait for one thing to happen, or for a timer, and deal with it."""
-        due = min((at for at, _ in self.timers.values()), default=time.monotonic() + 1.0)
-        if until is not None:
-            due = min(due, until)
-        try:
-            handle, args = self._mailbox.get(timeout=max(0.0, due - time.monotonic()))
-        except Empty:
-            self._run_timers()
-            if self.session.closed.is_set():
-                raise SessionClosed("the switch closed the connection") from None
-            return
-        handle(*args)
-        self._run_timers()
-
-    def _run_timers(self) -> None:
-        now = time.monotonic()
-        for name, (at, action) in sorted(self.timers.items(), key=lambda item: item[1][0]):
-            if at <= now and self.timers.get(name, (0, None))[0] == at:
-                del self.timers[name]
-                action()
-
-    def timer(self, name: str, in_s: float, action: Callable[[], None]) -> None:
-        """Run action on this greenlet after in_s seconds; a timer of that name is replaced."""
-        self.timers[name] = (time.monotonic() + in_s, action)
-
-    def no_timer(self, *names: str) -> None:
-        for name in names:
-            self.timers.pop(name, None)
+        if not self._mailbox.next(until) and self.session.closed.is_set():
+            raise SessionClosed("the switch closed the connection")
 
     def _on_hangup(self, cause: str) -> None:
         self.record("hangup", cause=cause[:40])

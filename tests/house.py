@@ -35,7 +35,7 @@ class House:
         self.port = free_port()
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._folder = folder
-        self._environ = {
+        self.environ = {
             "PATH": os.environ["PATH"],
             "REDIS_URL": self.redis.url,
             "ESLBOT_LISTEN_PORT": str(self.port),
@@ -55,7 +55,7 @@ class House:
                 self.processes[part] = subprocess.Popen(
                     [sys.executable, "-m", *module],
                     cwd=ROOT,
-                    env=self._environ,
+                    env=self.environ,
                     stdout=log,
                     stderr=log,
                 )

@@ -7,6 +7,10 @@ caller's voice is recorded.
 from __future__ import annotations
 
 import signal
+import socket
+import subprocess
+import sys
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +20,7 @@ import pytest
 
 from eslbot.switch.caller import Caller, Interrupt, Keys, Say
 from eslbot.switch.channel import Channel
-from tests.house import House, recording, until
+from tests.house import RECORDINGS, ROOT, House, recording, until
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +198,40 @@ def test_calls_at_once_do_not_hear_each_other(house: House):
     assert "We are open" in said[1]
     assert "We are open" not in said[0] + said[2]
     until(lambda: calls[2][0].where == "extension:2000", 15)
+
+
+def test_the_call_command_tells_the_conversation_and_leaves_a_recording(
+    house: House, tmp_path: Path
+):
+    out = tmp_path / "call.wav"
+    run = subprocess.run(
+        [sys.executable, "-m", "eslbot", "call", "--wav", str(RECORDINGS / "hours.wav"),
+         "--keys", "0", "--out", str(out)],
+        cwd=ROOT, env=house.environ, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "heard    'when are you open'" in run.stdout
+    assert "We are open from eight" in run.stdout
+    assert "menu     the caller pressed 0" in run.stdout
+    assert "from the caller's last word to the bot's first audio" in run.stdout
+    with wave.open(str(out)) as file:
+        assert (file.getnchannels(), file.getframerate()) == (2, 8000)
+        both = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)
+    assert np.abs(both).max(axis=0).min() > 3000  # both sides speak
+
+
+def test_the_call_command_exits_with_one_where_nobody_answers(house: House, tmp_path: Path):
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        run = subprocess.run(
+            [sys.executable, "-m", "eslbot", "call", "--keys", "1",
+             "--out", str(tmp_path / "call.wav")],
+            cwd=ROOT, env=house.environ | {"ESLBOT_LISTEN_PORT": str(mute.getsockname()[1])},
+            capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+    assert run.returncode == 1
+    assert "NOT ANSWERED" in run.stdout
 
 
 # -- what a call survives

@@ -51,11 +51,11 @@ class Pool:
         self._processes: list[subprocess.Popen[str]] = []
         streams.put_bot(self.client, bot)
 
-    def start(self, role: str, **environ: str) -> subprocess.Popen[str]:
+    def start(self, role: str, *arguments: str, **environ: str) -> subprocess.Popen[str]:
         env = {"PATH": os.environ["PATH"], "REDIS_URL": self.server.url,
                "ESLBOT_STATE_DIR": str(self._folder), "ESLBOT_TTS": "espeak"} | environ  # fmt: skip
         process = subprocess.Popen(
-            [sys.executable, "-m", "workers", role],
+            [sys.executable, "-m", "workers", role, *arguments],
             cwd=ROOT,
             env=env,
             stdout=subprocess.PIPE,
@@ -258,6 +258,25 @@ def test_on_sigterm_a_running_job_is_finished_and_the_worker_retires(pool: Pool)
     assert process.wait(10) == 0
     assert SpeechEnd(0, last=True) in pool.told()
     assert streams.living(pool.client, "tts") == []
+
+
+def test_a_worker_that_is_killed_is_started_again_and_ends_with_its_keeper(pool: Pool):
+    keeper = pool.start("llm", "--respawn")
+    before = worker_pid(pool)
+    os.kill(before, signal.SIGKILL)
+    wait_until(lambda: worker_pid(pool) not in (before, None), 20, "a new worker is there")
+    assert keeper.poll() is None
+    keeper.send_signal(signal.SIGKILL)
+    after = worker_pid(pool)
+    wait_until(lambda: not Path(f"/proc/{after}").exists(), 10, "no orphan is left")
+
+
+def worker_pid(pool: Pool) -> int | None:
+    """Of the llm worker that lives now."""
+    keys = [key.decode() for key in pool.client.scan_iter("eslbot:worker:llm:*")]
+    pids = [int(key.rsplit("-", 1)[1]) for key in keys]
+    alive = [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    return alive[0] if alive else None
 
 
 def test_what_a_turn_leaves_in_redis_expires(pool: Pool):

@@ -11,6 +11,7 @@ import redis
 from workers import streams
 from workers.engines import EngineError, choose
 from workers.jobs import Context
+from workers.respawn import respawn
 from workers.settings import SettingsError, load
 from workers.worker import work
 
@@ -20,8 +21,11 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="workers", description=__doc__)
     parser.add_argument("role", choices=streams.STAGES, help="the stage whose jobs it does")
     parser.add_argument("--check", action="store_true", help="load the engine, and end")
+    parser.add_argument("--respawn", action="store_true", help="start it again if it is killed")
     arguments = parser.parse_args(argv)
     role = arguments.role
+    if arguments.respawn:
+        return respawn([role])
     try:
         settings = load()
         logging.basicConfig(
