@@ -75,7 +75,6 @@ class Dialplan:
                 _is(extension),
                 ("answer", ""),
                 ("set", "socket_resume=true"),
-                ("set", "send_silence_when_idle=400"),
                 ("set", f"max_session_transfers={MAX_TRANSFERS}"),
                 ("sched_transfer", f"+{watchdog_s} {menu} XML {self._context}"),
                 ("socket", f"{hosts} async full"),
@@ -285,8 +284,9 @@ _ENTRY_WHY = """    <!--
       `set socket_resume=false` before it transfers, never bridges, and the menu and the
       destinations set it once more.
 
-      send_silence_when_idle: parked without it, FreeSWITCH sends no RTP at all, and carriers
-      hang up.
+      No send_silence_when_idle: the listener sends silence itself while nothing is said. That of
+      FreeSWITCH is written beside the listener's frames, and was seen to take their place, so that
+      the caller heard nothing.
 
       max_session_transfers: a bound of our own on transfers; without it each one counts against
       the caller's SIP Max-Forwards, which the call to your people would inherit.

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 RATE = 8000
+PAUSE_S = 0.1  # silence is made up for so long, no longer
+LATE_S = 0.005  # a tick that comes so much too early still sends its frame of silence
 
 
 class PlaybackFull(Exception):
@@ -89,6 +91,21 @@ class Playback:
             frames.append(frame)
         if frames and self.first_frame_at is None:
             self.first_frame_at = now
+        return frames
+
+    def silence(self, now: float) -> list[bytes]:
+        """The frames of silence that are due while there is nothing to say, without any lead.
+
+        Ours has to be the only voice on the channel: FreeSWITCH's own silence
+        (send_silence_when_idle) is written beside our frames, and at an unlucky phase in place
+        of them, so that the caller hears nothing.
+        """
+        frames: list[bytes] = []
+        if self._next_at < now - PAUSE_S:
+            self._next_at = now
+        while self._next_at - now < LATE_S:
+            self._next_at += self._frame_s
+            frames.append(bytes(self.frame_bytes))
         return frames
 
     def _take(self) -> bytes | None:

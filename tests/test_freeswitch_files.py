@@ -79,7 +79,6 @@ def test_a_call_that_no_listener_takes_is_rescued_in_this_order(energy: Bot) -> 
         # Unicast crashes a FreeSWITCH whose channel has no codec yet, so answer comes first.
         ("answer", ""),
         ("set", "socket_resume=true"),
-        ("set", "send_silence_when_idle=400"),
         ("set", "max_session_transfers=70"),
         # A connect that hangs is over only by the watchdog: it has to be set before.
         ("sched_transfer", "+6 9000 XML eslbot"),

@@ -32,6 +32,20 @@ def test_all_of_it_comes_out_in_order_and_the_last_frame_is_filled_up():
     assert not playback.busy
 
 
+def test_while_nothing_is_said_silence_goes_out_at_the_same_pace():
+    playback = Playback(FRAME, lead=3, max_s=10)
+    sent = [f for n in range(50) for f in playback.due(n * 0.02) or playback.silence(n * 0.02)]
+    assert sent == [bytes(FRAME)] * 50
+    playback.say("one second", SECOND)
+    assert 2 <= len(playback.due(50 * 0.02)) <= 3  # silence took no more than its own place
+    assert playback.first_frame_at == 50 * 0.02
+
+
+def test_silence_of_short_frames_keeps_up_with_longer_ticks():
+    playback = Playback(160, lead=3, max_s=10)
+    assert sum(len(playback.silence(n * 0.02)) for n in range(50)) == pytest.approx(100, abs=2)
+
+
 def test_a_late_clock_is_not_hurried_after():
     playback = Playback(FRAME, lead=2, max_s=10)
     playback.say("one second", SECOND)

@@ -86,10 +86,11 @@ class Leg:
             self._on_speech(event)
 
     def play(self, now: float) -> None:
-        """Send the frames that are due."""
-        if not self.port.started or not self.playback.busy:
+        """Send the frames that are due: speech, or silence, so that the caller gets RTP always."""
+        if not self.port.started:
             return
-        for frame in self.playback.due(now):
+        spoke = self.playback.busy
+        for frame in self.playback.due(now) or self.playback.silence(now):
             self.port.send(frame)
-        if self.playback.idle:
+        if spoke and self.playback.idle:
             self._on_played()
