@@ -33,7 +33,6 @@ class Playback:
 
     def __init__(self, frame_bytes: int, lead: int, max_s: float) -> None:
         self.frame_bytes = frame_bytes
-        self._frame_s = frame_bytes / 2 / RATE
         self._lead = lead
         self._max_bytes = int(max_s * RATE * 2)
         self._queue: list[_Sentence] = []
@@ -41,6 +40,11 @@ class Playback:
         self._said: list[_Sentence] = []
         self._next_at = 0.0  # when the frame after the last one sent is due at the caller
         self.first_frame_at: float | None = None
+
+    @property
+    def _frame_s(self) -> float:
+        """By the size of now: it is known for certain only when the first frame has come."""
+        return self.frame_bytes / 2 / RATE
 
     @property
     def busy(self) -> bool:

@@ -46,6 +46,13 @@ def test_silence_of_short_frames_keeps_up_with_longer_ticks():
     assert sum(len(playback.silence(n * 0.02)) for n in range(50)) == pytest.approx(100, abs=2)
 
 
+def test_frames_that_turn_out_longer_go_out_less_often():
+    playback = Playback(FRAME, lead=3, max_s=10)
+    playback.frame_bytes = 480
+    playback.say("one second", SECOND)
+    assert sum(len(s) for s in ticks(playback, 0.0, 30)) == pytest.approx(3 + 580 / 30, abs=1)
+
+
 def test_a_late_clock_is_not_hurried_after():
     playback = Playback(FRAME, lead=2, max_s=10)
     playback.say("one second", SECOND)
