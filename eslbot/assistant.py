@@ -1,38 +1,42 @@
-"""The conversation with the assistant: turns, barge-in, keys, deadlines.
+"""The conversation with the assistant: turns, barge-in, keys, and what is said.
 
-The listener owns the turn: workers only say what they have, and only the open turn takes it.
+The listener owns the turn: workers only say what they have, and only the open turn takes it. What
+is done while nothing comes is in ladder.py.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from eslbot.call_state import Event, State
 from eslbot.endpointing import Event as SpeechEvent
 from eslbot.endpointing import Heard, SpeechEnded, SpeechStarted
+from eslbot.ladder import Climb
 from eslbot.playback import PlaybackFull
 from eslbot.turn import Turn
 from workers.messages import (
     Decision,
     DialogState,
-    Failed,
     Final,
     Line,
     Message,
     Partial,
     Sentence,
+    SentencesEnd,
     Speech,
     SpeechEnd,
 )
+from workers.messages import Turn as TurnMessage
 
 if TYPE_CHECKING:
     from eslbot.call import Call
 
 log = logging.getLogger(__name__)
 
-ANSWER_S = 20.0  # for one stage to finish; the deadline to the first audio is much shorter
+ANSWER_S = 20.0  # for one stage to finish; the ladder's own times are much shorter
 MAX_KEYS = 32
 MAX_NO_INPUT = 2
 
@@ -43,6 +47,7 @@ class Assistant:
     def __init__(self, call: Call) -> None:
         self._call = call
         self._turn: Turn | None = None
+        self._climb: Climb | None = None
         self._epoch = 0
         self._history: list[Line] = []
         self._keys = ""
@@ -56,39 +61,33 @@ class Assistant:
         if isinstance(event, SpeechStarted):
             if state in (State.SPEAKING, State.LISTENING, State.THINKING):
                 carry = self._onset()
-                turn = self._open(keyed=False)
-                if turn and not (turn.hear(carry + event.pcm)):
-                    self._call.fail("Redis is away")
+                self._open(keyed=False).hear(carry + event.pcm)
             return
         turn = self._turn
         if state is not State.HEARING or turn is None or turn.keyed:
             return
         if isinstance(event, Heard):
-            if not turn.hear(event.pcm):
-                self._call.fail("Redis is away")
+            turn.hear(event.pcm)
         elif isinstance(event, SpeechEnded):
-            deadline_s = self._call.settings.turn_deadline_ms / 1000
-            turn.endpoint(event.silence_ms / 1000, deadline_s)
-            self._call.go(Event.ENDPOINT)
-            self._await_answer(deadline_s)
+            turn.endpoint(event.silence_ms / 1000)
+            self._await_answer()
 
     def on_key(self, digit: str) -> None:
         call = self._call
         slot = call.bot.slots.get(call.dialog.asked or "")
         wants_digits = slot is not None and slot.type == "digits"
         if digit == "0" and not self._keys and not wants_digits:
-            call.to_menu("the caller pressed 0", announce=False)
+            call.to_menu("the caller pressed 0", failed=False)
             return
         if not self._keys:
             if digit in "*#ABCD":
                 return
             if call.state is State.HEARING and self._turn:
-                self._close_turn("superseded")
+                self._close_turn("merged")
             else:
                 self.cut_off(time.monotonic())
                 self._onset()
-            if not self._open(keyed=True):
-                return
+            self._open(keyed=True)
         if digit == "#":
             self._entered()
             return
@@ -113,11 +112,14 @@ class Assistant:
             call.go(Event.DISCARD)
             self._await_caller()
             return
-        deadline_s = call.settings.turn_deadline_ms / 1000
-        turn.enter(keys, deadline_s)
+        turn.enter(keys)
         call.record("heard", keyed=True, text=keys)
-        call.go(Event.ENDPOINT)
-        self._await_answer(deadline_s)
+        self._await_answer()
+
+    def _await_answer(self) -> None:
+        self._call.go(Event.ENDPOINT)
+        assert self._climb is not None
+        self._climb.begin()
 
     def cut_off(self, now: float) -> None:
         """Fall silent this instant; what was heard is remembered for the history."""
@@ -132,64 +134,72 @@ class Assistant:
         carry = b""
         if self._call.state is State.THINKING and self._turn:
             carry = bytes(self._turn.pcm)  # nothing, where keys were pressed
-            self._close_turn("superseded")
+            self._close_turn("merged")
         elif self._call.state is State.SPEAKING:
-            self._close_turn("interrupted", said=self._cut or "")
+            self._close_turn(self._answered(), said=self._cut or "", interrupted=True)
             self._call.record("interrupted", heard=self._cut or "")
         self._cut = None
         return carry
 
-    def _open(self, keyed: bool) -> Turn | None:
+    def _open(self, keyed: bool) -> Turn:
         call = self._call
         self._no_input = 0
-        call.no_timer("no input", "answer", "said", "starved")
+        call.no_timer("no input", "said", "starved")
         if call.state is not State.HEARING:
             call.go(Event.ONSET)
         self._epoch += 1
-        turn, sent = Turn.open(
-            call.house.link,
-            call=call.uuid,
-            epoch=self._epoch,
-            bot=call.bot.sha,
-            state=call.dialog,
-            history=tuple(self._history[-call.settings.history_lines :]),
-            language=call.variables.get("ai_language", call.bot.language),
+        message = TurnMessage(
+            call.uuid,
+            self._epoch,
+            call.house.link.out,
+            call.bot.sha,
             listen_s=call.settings.max_utterance_s * 2 + ANSWER_S,
             answer_s=ANSWER_S,
-            keyed=keyed,
+            language=call.variables.get("ai_language", call.bot.language),
+            state=call.dialog,
+            history=tuple(self._history[-call.settings.history_lines :]),
         )
-        self._turn = turn
-        if not sent:
-            call.fail("Redis is away")
-            return None
+        turn = self._turn = Turn(message, call.house.link, keyed=keyed)
+        self._climb = Climb(call, turn)
+        call.house.accounts.turn_opened()
+        call.house.hedges.request()
+        turn.open()
         return turn
 
     # -- the workers
 
-    def on_worker(self, epoch: int, message: Message) -> None:
-        turn = self._turn
-        if turn is None or not turn.is_open or turn.epoch != epoch:
-            return  # late, or another worker was faster
+    def on_worker(self, epoch: int, attempt: int, message: Message) -> None:
+        turn, climb = self._turn, self._climb
+        if turn is None or climb is None or not turn.is_open or turn.epoch != epoch:
+            return  # late, or of a turn that was closed
+        if self._cut is not None and isinstance(message, Speech):
+            return  # interrupted an instant ago, on the clock
+        if not climb.takes(attempt, message):
+            return
+        self._take(turn, attempt, message)
+        if turn.is_open:
+            climb.progress(message)
+
+    def _take(self, turn: Turn, attempt: int, message: Message) -> None:
         call = self._call
-        now = time.monotonic()
         if isinstance(message, Partial):
             call.record("partial", text=message.text)
         elif isinstance(message, Final):
-            turn.times.final = now
-            turn.heard = message.text
+            turn.recognised(message.text)
             call.record("heard", text=message.text, confidence=round(message.confidence, 2))
         elif isinstance(message, Decision):
-            turn.times.decision = now
-            turn.decision = message
-            self._decided(message)
+            if turn.decision is None:
+                turn.times.decision = time.monotonic()
+                turn.decision = message
+                self._decided(message)
         elif isinstance(message, Sentence):
-            turn.sentences[message.index] = message.text
+            turn.sentence(message)
+        elif isinstance(message, SentencesEnd):
+            turn.complete()
         elif isinstance(message, Speech):
-            self._speech(turn, message)
+            self._speech(turn, attempt, message)
         elif isinstance(message, SpeechEnd):
-            self._speech_end(turn, message)
-        elif isinstance(message, Failed):
-            call.fail(f"{message.stage}: {message.reason}")
+            self._speech_end(turn, attempt, message)
 
     def _decided(self, decision: Decision) -> None:
         call = self._call
@@ -203,36 +213,36 @@ class Assistant:
         taken_for = decision.intent if decision.intent in call.bot.intents else intent
         call.record("decided", intent=taken_for, slots=known, action=decision.action)
 
-    def _speech(self, turn: Turn, message: Speech) -> None:
+    def _speech(self, turn: Turn, number: int, message: Speech) -> None:
         call = self._call
-        if self._cut is not None:
-            return  # interrupted an instant ago, on the clock
-        if (message.index, message.seq) != turn.next_speech:
-            call.fail("tts: a piece of speech is missing")
-            return
-        turn.next_speech = (message.index, message.seq + 1)
+        attempt = turn.work["tts"].attempts[number]
+        attempt.next_piece = (message.index, message.seq + 1)
+        pcm = message.pcm[attempt.skip :]
+        attempt.skip -= len(message.pcm) - len(pcm)
         playback = call.playback
         try:
             if turn.speaking is None:
                 turn.times.first_speech = time.monotonic()
                 playback.begin()
                 call.go(Event.SPEAK)
-                call.no_timer("answer")
-                call.when_said(self._said)
+            call.when_said(self._said)
             if turn.speaking != message.index:
                 turn.speaking = message.index
+                turn.received = 0
                 text = turn.sentences.get(message.index, "")
                 playback.sentence(text)
                 call.record("said", text=text)
-            playback.feed(message.pcm)
+            turn.received += len(pcm)
+            playback.feed(pcm)
         except PlaybackFull as error:
             call.fail(f"tts: {error}")
             return
         self._await_more()
 
-    def _speech_end(self, turn: Turn, message: SpeechEnd) -> None:
+    def _speech_end(self, turn: Turn, number: int, message: SpeechEnd) -> None:
         if not message.last:
-            turn.next_speech = (message.index + 1, 0)
+            attempt = turn.work["tts"].attempts[number]
+            attempt.next_piece, attempt.skip = (message.index + 1, 0), 0
             if turn.speaking == message.index:
                 self._call.playback.complete()
             return
@@ -243,15 +253,31 @@ class Assistant:
         elif not self._call.playback.busy:
             self._call.played()
 
+    def on_dead(self, names: set[str]) -> None:
+        """These workers are gone."""
+        if self._turn and self._turn.is_open and self._climb:
+            self._climb.on_dead(names)
+
+    def on_redis(self, healthy: bool) -> None:
+        """Redis is away, or is back and may have lost all."""
+        turn, climb = self._turn, self._climb
+        if turn is None or climb is None or not turn.is_open:
+            return
+        climb.on_redis(healthy)
+        if healthy:
+            self._epoch += 1
+            turn.restart(self._epoch)
+
+    def workers(self) -> Iterable[str]:
+        """Whose death would concern this call now."""
+        if self._turn and self._turn.is_open and self._climb:
+            yield from self._climb.workers()
+
     # -- and what follows
 
-    def _await_answer(self, deadline_s: float) -> None:
-        self._call.timer("answer", deadline_s, lambda: self._call.fail("no answer in time"))
-
     def _await_more(self) -> None:
-        """Between two pieces of speech no more may pass than to the first."""
-        left = self._call.playback.seconds_left
-        limit = left + self._call.settings.turn_deadline_ms / 1000
+        """Whatever is tried: after so much silence within an answer the menu takes over."""
+        limit = self._call.playback.seconds_left + self._call.bot.ladder.menu.after_ms / 1000
         self._call.timer("starved", limit, lambda: self._call.fail("the answer broke off"))
 
     def _said(self) -> None:
@@ -262,18 +288,29 @@ class Assistant:
             call.when_said(self._said)
             return
         decision = turn.decision or Decision(call.dialog)
-        nothing = turn.speaking is None
-        self._close_turn("answered", " ".join(turn.sentences[i] for i in sorted(turn.sentences)))
+        if turn.speaking is None and decision.action == "none":
+            call.fail("an answer without words")
+            return
+        said = " ".join(turn.sentences[i] for i in sorted(turn.sentences))
         if decision.action == "transfer" and decision.destination in call.bot.destinations:
+            self._close_turn("human", said)
             call.transfer(decision.destination, "asked for")
         elif decision.action == "menu":
-            call.to_menu("not understood", announce=False)
+            self._close_turn("menu", said)
+            call.to_menu("not understood", failed=False)
         elif decision.action == "hangup":
+            self._close_turn(self._answered(), said)
             call.hang_up()
-        elif nothing:
-            call.fail("an answer without words")
         else:
+            self._close_turn(self._answered(), said)
             self.listen()
+
+    def _answered(self) -> str:
+        """How the turn came to its answer."""
+        turn = self._turn
+        if turn is not None and turn.level > 0:
+            return "failed over"
+        return "masked" if turn is not None and turn.filled else "answered"
 
     def listen(self) -> None:
         """It is the caller's turn."""
@@ -290,7 +327,7 @@ class Assistant:
             return
         self._no_input += 1
         if self._no_input > MAX_NO_INPUT or not call.say(call.bot.phrases.no_input):
-            call.fail("the caller said nothing")
+            call.to_menu("the caller said nothing", failed=False)
 
     def stop(self, outcome: str) -> None:
         """Close the turn and fall silent."""
@@ -299,21 +336,26 @@ class Assistant:
         self._close_turn(outcome)
         self._keys = ""
         self._cut = None
-        self._call.no_timer("no input", "answer", "said", "starved", "keys")
+        self._call.no_timer("no input", "said", "starved", "keys")
 
-    def _close_turn(self, outcome: str, said: str = "") -> None:
+    def _close_turn(self, outcome: str, said: str = "", interrupted: bool = False) -> None:
         """said: what the caller heard of the answer. The conversation so far goes on from it."""
         turn = self._turn
         if turn is None or not turn.close(outcome):
             if said:  # a fixed phrase was interrupted: it belongs to no turn
                 self._history.append(Line("bot", said[:1000]))
             return
+        if self._climb:
+            self._climb.stop()
         if turn.speaking is not None:
             turn.times.first_frame = self._call.playback.first_frame_at
-        if turn.heard and outcome != "superseded":
+        if turn.heard and outcome != "merged":
             self._history.append(Line("caller", turn.heard[:1000]))
         if said:
             self._history.append(Line("bot", said[:1000]))
         keep = self._call.settings.history_lines
         del self._history[: max(0, len(self._history) - keep)]
-        self._call.record("turn", epoch=turn.epoch, outcome=outcome, **turn.intervals_ms())
+        intervals = turn.intervals_ms()
+        self._call.house.accounts.turn_ended(outcome, intervals)
+        more = {"interrupted": True} if interrupted else {}
+        self._call.record("turn", epoch=turn.epoch, outcome=outcome, **intervals, **more)

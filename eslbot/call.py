@@ -12,6 +12,7 @@ menu, at a person, or in FreeSWITCH's own menu.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eslbot import call_state
+from eslbot.accounts import Accounts
 from eslbot.assistant import Assistant
 from eslbot.call_state import State
 from eslbot.endpointing import Endpointer, SpeechStarted
@@ -36,7 +38,9 @@ from eslbot.session import Session, SessionClosed, SessionError
 from eslbot.vad import Vad, VadError
 from workers.bot import Bot
 from workers.messages import DialogState, Message
+from workers.retry_budget import RetryBudget
 from workers.settings import Settings
+from workers.streams import STAGES
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +59,8 @@ class House:
     clock: Clock
     vad: Vad
     prompts: Prompts
+    accounts: Accounts
+    hedges: RetryBudget  # stages tried once more with the same engine
     last_tick: float = 0.0
 
 
@@ -72,7 +78,9 @@ class Call:
         self.settings = house.settings
         self.uuid = ""
         self.state = State.CONNECTING
-        self.outcome = ""
+        self.end = ""  # how it ended: see accounts.py
+        self.failing = False  # the assistant failed, and nothing else is heard yet
+        self.ending = False  # we hang up
         self.dialog = DialogState()
         self.variables: dict[str, str] = {}
         self.leg: Leg | None = None
@@ -87,6 +95,7 @@ class Call:
     # -- the story
 
     def run(self) -> None:
+        """Until the call is over, or no longer ours."""
         try:
             self._connect()
             self._open_media()
@@ -96,16 +105,35 @@ class Call:
         except Left:
             pass
         except SessionClosed:
-            self._end(self.outcome or "caller gone")
+            self._end("caller gone", "the call is over")
         except (MediaError, VadError) as error:
-            self.native_menu(f"media: {error}")
+            self._go_native(f"media: {error}")
         except (EslError, SessionError) as error:
-            self.native_menu(f"switch: {error}")
+            self._go_native(f"switch: {error}")
         except Exception as error:
             log.exception("%s: a defect of ours", self.uuid)
-            self.native_menu(f"defect: {type(error).__name__}")
+            self._go_native(f"defect: {type(error).__name__}")
         finally:
             self._close()
+
+    def accompany(self) -> None:
+        """Stay connected to a call that went on elsewhere, to learn how it ended."""
+        until = time.monotonic() + self.settings.accompany_s
+        try:
+            if self.uuid:
+                self.session.mute(self.settings.esl_timeout_ms / 1000)
+            while time.monotonic() < until and not self.session.closed.is_set():
+                self._next()
+        except (EslError, SessionError):
+            pass  # it is over
+        except Exception:
+            log.exception("%s: accompanied", self.uuid)
+        finally:
+            self.session.close()
+
+    def _go_native(self, reason: str) -> None:
+        with contextlib.suppress(Left):
+            self.native_menu(reason, failed=True)
 
     def _connect(self) -> None:
         settings = self.settings
@@ -178,11 +206,13 @@ class Call:
     def _greet(self) -> None:
         assert self.leg is not None
         self.leg.listening = True
-        if not self.house.link.healthy or not all(self.house.link.workers.values()):
-            self.fail("no workers" if self.house.link.healthy else "Redis is away")
-            return
-        if not self.say(self.bot.greeting):
-            self.native_menu("no prompts yet")
+        link = self.house.link
+        if not link.healthy:
+            self.fail("Redis is away")
+        elif absent := [stage for stage in STAGES if not link.able(stage)]:
+            self.fail(f"nobody serves {', '.join(absent)}")
+        elif not self.say(self.bot.greeting):
+            self.native_menu("no prompts yet", failed=True)
 
     # -- what happens to it: other greenlets only put into the mailbox
 
@@ -190,11 +220,11 @@ class Call:
         if not self._mailbox.post(handle, *args):
             log.error("%s: mailbox full", self.uuid)
 
-    def _on_worker(self, epoch: int, message: Message) -> None:
-        self._post(self.assistant.on_worker, epoch, message)
+    def _on_worker(self, epoch: int, attempt: int, message: Message) -> None:
+        self._post(self.assistant.on_worker, epoch, attempt, message)
 
     def _on_speech(self, event: SpeechEvent) -> None:
-        if isinstance(event, SpeechStarted) and self.state is State.SPEAKING:
+        if isinstance(event, SpeechStarted) and self.state in (State.SPEAKING, State.THINKING):
             # At once, on the clock: nothing this call waits for may delay the silence.
             self.assistant.cut_off(time.monotonic())
         self._post(self.assistant.on_speech, event)
@@ -209,35 +239,39 @@ class Call:
             if digit in DIGITS:
                 self._post(self._on_key, digit)
         elif name in ("CHANNEL_HANGUP", "CHANNEL_HANGUP_COMPLETE"):
-            self._post(self._on_hangup, event.get("Hangup-Cause", ""))
+            disposition = event.get("variable_sip_hangup_disposition", "")
+            self._post(self._on_hangup, event.get("Hangup-Cause", ""), disposition)
         elif name == "CHANNEL_UNPARK":
             self._post(self._on_unpark)
 
-    def trouble(self) -> None:
-        """Redis stopped working."""
-        self._post(self._on_trouble)
+    def redis(self, healthy: bool) -> None:
+        """Redis stopped working, or works again."""
+        self._post(self.assistant.on_redis, healthy)
+
+    def dead(self, names: set[str]) -> None:
+        """These workers are gone."""
+        self._post(self.assistant.on_dead, names)
 
     def send_away(self, reason: str) -> None:
         """The listener ends: FreeSWITCH's own menu takes the caller."""
-        self._post(self.native_menu, reason)
+        self._post(self.native_menu, reason, False)
 
     def _next(self, until: float | None = None) -> None:
         """Wait for one thing to happen, or for a timer, and deal with it."""
         if not self._mailbox.next(until) and self.session.closed.is_set():
             raise SessionClosed("the switch closed the connection")
 
-    def _on_hangup(self, cause: str) -> None:
-        self.record("hangup", cause=cause[:40])
-        raise SessionClosed("the caller hung up")
+    def _on_hangup(self, cause: str, disposition: str) -> None:
+        by = self.house.accounts.hung_up(self, cause, disposition)
+        self.record("hangup", cause=cause[:40], by=by, end=self.end or "caller gone")
+        raise SessionClosed("the call is over")
 
     def _on_unpark(self) -> None:
         """Somebody else has the call: the watchdog, or an operator's own transfer."""
-        if self.state is not State.LEAVING:
-            raise SessionClosed("the switch took the call elsewhere")
-
-    def _on_trouble(self) -> None:
-        if self.state in (State.HEARING, State.THINKING, State.LISTENING):
-            self.fail("Redis is away")
+        if not self.end:
+            self.house.accounts.failed_over(self)
+            self._end("taken", "the switch took the call elsewhere")
+            raise Left
 
     def _on_key(self, digit: str) -> None:
         if self.state is State.MENU:
@@ -274,6 +308,18 @@ class Call:
         self.record("said", text=text, fixed=True)
         return True
 
+    def fill(self, text: str, then: Callable[[], None]) -> bool:
+        """Say a filler while the answer is awaited. False: it has no audio."""
+        pcm = self.house.prompts.get(text)
+        if pcm is None:
+            return False
+        self.playback.say(text, pcm, filler=True)
+        assert self.leg is not None
+        self.leg.endpointer.min_speech_ms = self.settings.barge_in_speech_ms
+        self.when_said(then)
+        self.record("said", text=text, filler=True)
+        return True
+
     def when_said(self, then: Callable[[], None]) -> None:
         """What to do when all that is in the playback was heard."""
         self._then = then
@@ -294,7 +340,7 @@ class Call:
         clean = {k: clean_value(v) for k, v in values.items()}
         new = {k: v for k, v in clean.items() if self.variables.get(k, "") != v}
         if new:
-            self.session.set_variables(new, self.settings.esl_timeout_ms / 1000)
+            self.session.post_variables(new, self.settings.esl_timeout_ms / 1000)
             self.variables.update(new)
 
     def record(self, what: str, **fields: Any) -> None:
@@ -304,17 +350,21 @@ class Call:
 
     def fail(self, reason: str) -> None:
         """The assistant can't go on: the menu takes over, and knows what it knew."""
-        self.to_menu(reason, announce=True)
+        self.to_menu(reason, failed=True)
 
-    def to_menu(self, reason: str, announce: bool) -> None:
-        """announce: say that there is trouble; otherwise the caller chose, or was told."""
+    def to_menu(self, reason: str, failed: bool) -> None:
+        """failed: the caller is told that there is trouble; otherwise he chose it, or knows."""
         if self.state in (State.MENU, State.LEAVING, State.ENDED):
             return
         log.info("%s: menu: %s", self.uuid, reason)
         self.record("menu", reason=reason)
-        self.assistant.stop("failed over" if announce else "menu")
+        if failed:
+            self.house.accounts.failing(self)
+        self.assistant.stop("menu")
         self.go(call_state.Event.FAIL)
-        self.menu.start(self.bot.phrases.to_menu if announce else None)
+        self.menu.start(self.bot.phrases.to_menu if failed else None)
+        if failed:
+            self.house.accounts.failed_over(self)
 
     def resume(self) -> None:
         """From the menu back to the assistant."""
@@ -326,43 +376,59 @@ class Call:
     def transfer(self, destination: str, why: str) -> None:
         """To one of the bot's destinations; ends our part of the call."""
         target = self.bot.destinations[destination]
-        self._leave(target.extension, target.context, f"{why}: {destination}")
+        self._leave("transferred", f"{why}: {destination}", target.extension, target.context)
         raise Left
 
     def hang_up(self) -> None:
-        self._end("finished")
+        self.ending = True
+        self._end("hung up", "the conversation is finished")
         self.session.hangup("NORMAL_CLEARING")
         raise Left
 
-    def native_menu(self, reason: str) -> None:
+    def native_menu(self, reason: str, failed: bool) -> None:
+        """FreeSWITCH's own menu takes the caller. failed: because something of ours does not
+        work."""
+        if self.end:
+            self.session.close()  # the last way: the dialplan goes on behind it
+            return
         log.warning("%s: native menu: %s", self.uuid, reason)
+        settings = self.settings
+        if failed:
+            self.house.accounts.failing(self)
         try:
-            self._leave(self.settings.menu_extension, self.settings.context, reason)
+            self._leave("native menu", reason, settings.menu_extension, settings.context)
         except (EslError, SessionError) as error:
             # Closing the socket is the last way: the dialplan goes on behind it.
             log.warning("%s: could not transfer: %s", self.uuid, error)
-            self._end(reason)
-        if self.state is not State.ENDED:
-            raise Left
+            self.session.close()
+        self.house.accounts.failed_over(self)
+        raise Left
 
-    def _leave(self, extension: str, context: str, outcome: str) -> None:
-        if self.state is not State.LEAVING:
-            self.go(call_state.Event.HAND_OVER)
-        self._end(outcome)
+    def _leave(self, end: str, reason: str, extension: str, context: str) -> None:
+        self.go(call_state.Event.HAND_OVER)
+        self._end(end, reason)
         self.session.transfer(extension, context, self.settings.esl_timeout_ms / 1000)
 
-    def _end(self, outcome: str) -> None:
-        if not self.outcome or self.outcome != outcome:
-            self.outcome = outcome
-            self.assistant.stop("caller gone")
-            self.record("ended", outcome=outcome, variables=self.variables)
-            log.info("%s: %s", self.uuid, outcome)
+    def _end(self, end: str, reason: str) -> None:
+        """Once: how our part of the call ended, and why."""
+        if self.end:
+            return
+        self.end = end
+        self.assistant.stop("human" if end == "transferred" else
+                            "menu" if end == "native menu" else "caller gone")  # fmt: skip
+        self.record("ended", outcome=end, reason=reason, variables=self.variables)
+        log.info("%s: %s: %s", self.uuid, end, reason)
+        self.house.accounts.call_ended(end)
 
     def _close(self) -> None:
+        """Give back what a call has while it is ours."""
+        self._end("caller gone", "the connection ended")
         self.house.link.forget(self.uuid)
+        self._mailbox.no_timers()
+        if self.state is not State.ENDED:
+            self.go(call_state.Event.CLOSE)
         if self.leg:
             self.house.clock.remove(self.leg)
-        self.session.close()
 
     # -- the switch looks after us, too
 
@@ -373,7 +439,9 @@ class Call:
         if self._watched_until and now > self._watched_until:
             # This process was stopped, and the call has gone: renewing would take it away
             # from whoever has it now.
-            raise SessionClosed("the watchdog has fired")
+            self._end("taken", "the watchdog has fired")
+            self.session.close()
+            raise Left
         if now - self.house.last_tick < STUCK_S:
             self._watched_until = now + settings.watchdog_s
             self.session.renew_watchdog(

@@ -22,6 +22,7 @@ def check(settings: Settings) -> int:
     wrong = [
         *_bot(settings),
         *_port("ESLBOT_LISTEN_PORT", settings.listen_host, settings.listen_port),
+        *_metrics(settings),
         *_redis(settings),
         *_state_dir(settings),
     ]
@@ -49,6 +50,12 @@ def _port(name: str, host: str, port: int) -> list[str]:
     except OSError as error:
         return [f"{name}: {host}:{port}: {error.strerror or error}"]
     return []
+
+
+def _metrics(settings: Settings) -> list[str]:
+    if not settings.metrics_port:
+        return []
+    return _port("ESLBOT_METRICS_PORT", settings.metrics_host, settings.metrics_port)
 
 
 def _redis(settings: Settings) -> list[str]:

@@ -2,7 +2,8 @@
 
 What calls want written goes into a bounded queue; the writer takes all of it at once, as one
 pipeline. What workers say to this listener comes on one stream, read by one reader and handed
-to the calls. Redis gone, slow or full: the calls are told, and go on without it.
+to the calls. Redis gone, slow or full: the calls are told, and go on without it; they are told
+again when it is back, and bring their open turns up once more.
 """
 
 from __future__ import annotations
@@ -30,11 +31,14 @@ MAX_BATCH = 500
 KEEP_EVERY_S = 2.0
 LOG_TTL_S = 3600
 
-OnMessage = Callable[[int, Message], None]
+# What Redis says when it is there and still can't be worked with.
+USELESS = ("OOM", "READONLY", "MISCONF", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOPERM", "NOAUTH")
+
+OnMessage = Callable[[int, int, Message], None]
 
 
 class Link:
-    """on_trouble: called once each time that Redis stops working."""
+    """on_health(healthy): called each time that Redis stops working, or works again."""
 
     def __init__(
         self,
@@ -42,23 +46,25 @@ class Link:
         listener: str,
         bot: Bot,
         ttl_s: int,
-        on_trouble: Callable[[], None],
+        on_health: Callable[[bool], None],
     ) -> None:
         self.out = streams.out_key(listener)
         self.healthy = False
+        self.about: Callable[[], dict[str, Any]] = dict  # what others may know of this listener
         self.lost = 0  # writes that never reached Redis
         self.workers: dict[str, list[dict[str, Any]]] = {stage: [] for stage in streams.STAGES}
         self._client = client
         self._bot = bot
         self._ttl_s = ttl_s
-        self._on_trouble = on_trouble
+        self._on_health = on_health
+        self._listener = listener
         self._queues = streams.queues(client)
         self._waiting: Queue = Queue(maxsize=MAX_WAITING)
         self._handlers: dict[str, OnMessage] = {}
         self._last: bytes | str = b"0"
         self._running = True
         self._tasks: list[gevent.Greenlet] = []
-        self.changed = Event()  # set whenever the keeper has looked
+        self._look_now = Event()
 
     def start(self) -> None:
         self._tasks = [gevent.spawn(t) for t in (self._write, self._read, self._keep)]
@@ -69,29 +75,36 @@ class Link:
         gevent.joinall(self._tasks, timeout=1.0)
         gevent.killall(self._tasks)
         with contextlib.suppress(redis.RedisError):
-            self._client.delete(self.out)
+            self._client.delete(self.out, streams.listener_key(self._listener))
 
     def ready(self, stage: str) -> bool:
         """Whether a worker of this stage is there and has got ready for our bot."""
         return any(self._bot.sha in worker["ready"] for worker in self.workers[stage])
 
+    def able(self, stage: str) -> bool:
+        """Whether some worker of this stage is there with an engine that is not known to fail."""
+        return any(any(worker["usable"]) for worker in self.workers[stage])
+
+    def levels(self, stage: str) -> int:
+        """How many engines a stage has to try, one after another."""
+        return max((len(worker["levels"]) for worker in self.workers[stage]), default=1)
+
+    def alive(self, names: list[str]) -> set[str]:
+        """Which of these workers live. Waits for Redis. Raises redis.RedisError."""
+        return streams.alive(self._client, names)
+
     # -- what calls use; nothing here waits
 
     def register(self, call: str, handler: OnMessage) -> None:
-        """handler(epoch, message) is called on the reader's greenlet: must not wait."""
+        """handler(epoch, attempt, message) is called on the reader's greenlet: must not wait."""
         self._handlers[call] = handler
 
     def forget(self, call: str) -> None:
         self._handlers.pop(call, None)
 
-    def dispatch(self, turn: Turn, *stages: Stage) -> bool:
-        """Put the jobs of these stages on the queues. False: there is no point in it."""
-
-        def write(pipe: Any) -> None:
-            for stage in stages:
-                streams.enqueue(pipe, self._queues, turn, stage)
-
-        return self._put(write)
+    def dispatch(self, turn: Turn, stage: Stage) -> bool:
+        """Put a stage's job on its queue. False: Redis is known not to work."""
+        return self._put(lambda pipe: streams.enqueue(pipe, self._queues, turn, stage))
 
     def feed(self, turn: Turn, stage: Stage, message: Message) -> bool:
         """Append to a stage's input."""
@@ -126,15 +139,32 @@ class Link:
                 continue
             while len(batch) < MAX_BATCH and not self._waiting.empty():
                 batch.append(self._waiting.get_nowait())
-            try:
-                pipe = self._client.pipeline(transaction=False)
-                for write in batch:
+            pipe = self._client.pipeline(transaction=False)
+            for write in batch:
+                try:
                     write(pipe)
-                pipe.execute()
+                except Exception:
+                    self.lost += 1
+                    log.exception("something that can't be written")
+            try:
+                answers = pipe.execute(raise_on_error=False)
             except Exception as error:
-                # A full or failing Redis: what these writes were for is lost, and said to be.
+                # What these writes were for is lost; the turns are begun anew when Redis is back.
                 self.lost += len(batch)
                 self._trouble(error)
+                continue
+            self._look_at(answers)
+
+    def _look_at(self, answers: list[Any]) -> None:
+        errors = [answer for answer in answers if isinstance(answer, Exception)]
+        if not errors:
+            return
+        self.lost += len(errors)
+        useless = next((e for e in errors if _useless(e)), None)
+        if useless is not None:
+            self._trouble(useless)
+        else:
+            log.error("Redis refused %d writes: %s", len(errors), streams.plain(errors[0]))
 
     def _read(self) -> None:
         while self._running:
@@ -142,19 +172,21 @@ class Link:
                 found: Any = self._client.xread({self.out: self._last}, count=500, block=500)
             except redis.RedisError as error:
                 self._trouble(error)
+                # A Redis that lost its data may count from before where we are.
+                self._last = b"0"
                 gevent.sleep(0.2)
                 continue
             for entry_id, fields in found[0][1] if found else ():
                 self._last = entry_id
                 try:
-                    call, epoch = streams.address(fields)
+                    call, epoch, attempt = streams.address(fields)
                     message = decode(fields)
                 except MessageError as error:
                     log.warning("an entry on %s is not ours: %s", self.out, error)
                     continue
                 handler = self._handlers.get(call)
                 if handler is not None:
-                    handler(epoch, message)
+                    handler(epoch, attempt, message)
 
     def _keep(self) -> None:
         """Is Redis there, are there workers, have they our bot? And trim what is read."""
@@ -163,21 +195,29 @@ class Link:
                 streams.put_bot(self._client, self._bot)
                 for stage in streams.STAGES:
                     self.workers[stage] = list(streams.living(self._client, stage))
+                streams.introduce(self._client, self._listener, self.about())
                 pipe = self._client.pipeline(transaction=False)
                 pipe.xtrim(self.out, minid=self._last, approximate=True)
                 pipe.expire(self.out, self._ttl_s)
                 pipe.execute()
-                if not self.healthy:
-                    log.info("Redis answers")
-                self.healthy = True
             except redis.RedisError as error:
                 self._trouble(error)
-            self.changed.set()
-            self.changed.clear()
-            gevent.sleep(KEEP_EVERY_S if self.healthy else 0.5)
+            else:
+                if not self.healthy:
+                    log.info("Redis answers")
+                    self.healthy = True
+                    self._on_health(True)
+            self._look_now.clear()
+            self._look_now.wait(KEEP_EVERY_S if self.healthy else 0.3)
 
     def _trouble(self, error: Exception) -> None:
         was, self.healthy = self.healthy, False
         if was:
             log.error("Redis fails: %s", streams.plain(error))
-            self._on_trouble()
+            self._look_now.set()
+            self._on_health(False)
+
+
+def _useless(error: Exception) -> bool:
+    named = type(error).__name__.removesuffix("Error").upper()
+    return str(error).split(" ")[0] in USELESS or named in ("OUTOFMEMORY", "BUSYLOADING")

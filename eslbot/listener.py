@@ -10,25 +10,34 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import gevent
+import redis
 from gevent.event import Event
 
+from eslbot.accounts import Accounts
 from eslbot.call import Call, House
 from eslbot.link import Link
 from eslbot.media.clock import Clock
+from eslbot.metrics_server import MetricsServer
 from eslbot.prompts import Prompts
-from eslbot.server import Server
-from eslbot.session import Session
+from eslbot.server import Server, ServerError
+from eslbot.session import Session, SessionError
+from eslbot.switch_load import SwitchLoad, parse
 from eslbot.vad import Vad
 from workers import streams
 from workers.bot import Bot
+from workers.retry_budget import RetryBudget
 from workers.settings import Settings
 
 log = logging.getLogger(__name__)
 
 REDIS_WITHIN_S = 10.0
 LEAVE_S = 2.5  # for calls to be handed over when the process is told to end
+LOOK_AT_WORKERS_S = 0.25
+LOOK_AT_SWITCH_S = 2.0
+HEDGE_PERCENT = 10
 
 
 class Listener:
@@ -39,54 +48,159 @@ class Listener:
         self._bot = bot
         self.name = f"{os.uname().nodename}-{os.getpid()}"
         self._calls: set[Call] = set()
+        self._accounts = Accounts(lambda: len(self._calls))
         self._client = streams.connect(settings.redis, settings.redis_timeout_ms / 1000, 8)
-        self._link = Link(self._client, self.name, bot, settings.stream_ttl_s, self._on_trouble)
+        self._link = Link(self._client, self.name, bot, settings.stream_ttl_s, self._on_health)
+        self._link.about = self._about
         vad = Vad(settings.max_calls, settings.vad_gate_dbfs)
         clock = Clock(vad, self._on_tick)
         prompts = Prompts(Path(settings.state_dir), bot)
-        self._house = House(settings, bot, self._link, clock, vad, prompts)
+        hedges = RetryBudget(HEDGE_PERCENT)
+        self._house = House(settings, bot, self._link, clock, vad, prompts, self._accounts, hedges)
         self._server = Server(
             settings.listen_host,
             settings.listen_port,
             self._handle,
             allowed_networks=settings.networks,
-            max_connections=settings.max_calls,
             max_connections_per_s=settings.max_calls_per_s,
+            refuse=self._refuse,
+            on_refused=lambda why: self._accounts.refused.labels(why).inc(),
         )
-        self._stop = Event()
+        self._metrics: MetricsServer | None = None
+        if settings.metrics_port:
+            self._metrics = MetricsServer(
+                settings.metrics_host,
+                settings.metrics_port,
+                self._accounts.registry,
+                self._not_ready,
+            )
+        self._load: SwitchLoad | None = None
+        self._draining = False
+        self._drain = Event()
+        self._leave_now = Event()
 
     def run(self) -> None:
-        """Until SIGTERM or SIGINT. Raises redis.RedisError where there is none to begin with,
-        and server.PortBusy."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            gevent.signal_handler(number, self._stop.set)
+        """Until SIGTERM (calls may end first) or SIGINT (now). Raises redis.RedisError where there
+        is none to begin with, and server.ServerError."""
+        gevent.signal_handler(signal.SIGTERM, self._on_sigterm)
+        gevent.signal_handler(signal.SIGINT, self._on_sigint)
         self._server.start()
+        self._start_metrics()
         streams.wait_for_redis(self._client, REDIS_WITHIN_S)
         self._link.start()
         self._house.prompts.load(None)
         clock = gevent.spawn(self._house.clock.run)
-        ready = gevent.spawn(self._get_ready)
-        self._stop.wait()
-        ready.kill()
+        tasks = [
+            gevent.spawn(task)
+            for task in (self._get_ready, self._look_at_workers, self._look_at_switch)
+        ]
+        self._drain.wait()
+        self._finish_calls()
+        gevent.killall(tasks)
         self._leave()
         self._house.clock.stop()
         clock.join(timeout=0.5)
         self._link.stop()
+        if self._metrics:
+            self._metrics.stop()
+
+    def _start_metrics(self) -> None:
+        if self._metrics:
+            try:
+                self._metrics.start()
+            except OSError as error:
+                at = f"{self._settings.metrics_host}:{self._settings.metrics_port}"
+                cause = error.strerror or str(error)
+                raise ServerError(f"ESLBOT_METRICS_PORT: {at}: {cause}") from None
+
+    # -- calls
 
     def _handle(self, session: Session) -> None:
         call = Call(session, self._house)
+        self._accounts.accepted.inc()
         self._calls.add(call)
         try:
             call.run()
         finally:
             self._calls.discard(call)
+        call.accompany()
 
-    def _on_tick(self, now: float) -> None:
+    def _refuse(self) -> str:
+        """Whether there is room for a call; see server.py and accounts.REFUSALS."""
+        settings = self._settings
+        if self._draining:
+            return "draining"
+        if len(self._calls) >= settings.max_calls:
+            return "full"
+        # Those who talk already matter more: new calls go to FreeSWITCH's menu, which needs
+        # nothing of ours and less of the switch.
+        if self._house.clock.lag_s * 1000 > settings.shed_lag_ms:
+            return "lag"
+        if self._short_switch():
+            return "switch"
+        return ""
+
+    def _short_switch(self) -> str:
+        if self._load is None:
+            return ""
+        settings = self._settings
+        return self._load.short(settings.shed_sessions_percent, settings.shed_idle_percent)
+
+    def _not_ready(self) -> str:
+        why = self._refuse()
+        if why:
+            return why
+        if not self._link.healthy:
+            return "Redis is away"
+        absent = [stage for stage in streams.STAGES if not self._link.able(stage)]
+        return f"nobody serves {', '.join(absent)}" if absent else ""
+
+    def _about(self) -> dict[str, Any]:
+        return {"calls": len(self._calls), "draining": self._draining, "bot": self._bot.sha}
+
+    # -- what is watched
+
+    def _on_tick(self, now: float, late_s: float) -> None:
         self._house.last_tick = now
+        self._accounts.lag.observe(late_s)
 
-    def _on_trouble(self) -> None:
+    def _on_health(self, healthy: bool) -> None:
         for call in list(self._calls):
-            call.trouble()
+            call.redis(healthy)
+
+    def _look_at_workers(self) -> None:
+        """A worker that misses its heart beat twice is dead; its turns go to others at once."""
+        missed: set[str] = set()
+        while True:
+            gevent.sleep(LOOK_AT_WORKERS_S)
+            calls = list(self._calls)
+            names = sorted({name for call in calls for name in call.assistant.workers()})
+            try:
+                gone = set(names) - self._link.alive(names) if names else set()
+            except redis.RedisError:
+                continue
+            dead, missed = gone & missed, gone
+            if dead:
+                log.warning("dead workers: %s", ", ".join(sorted(dead)))
+                for call in calls:
+                    call.dead(dead)
+
+    def _look_at_switch(self) -> None:
+        """Asked by way of a call that is there; no call, no load of ours to shed."""
+        timeout_s = self._settings.esl_timeout_ms / 1000
+        while True:
+            gevent.sleep(LOOK_AT_SWITCH_S)
+            call = next(iter(self._calls), None)
+            if call is None or not call.uuid:
+                self._load = None
+                continue
+            try:
+                self._load = parse(call.session.api("status", timeout_s=timeout_s))
+            except SessionError:
+                continue
+            short = self._short_switch()
+            if short:
+                log.warning("new calls go to the menu: the switch is short: %s", short)
 
     def _get_ready(self) -> None:
         """Have the prompts spoken, wait for workers of every role, say what to do next."""
@@ -130,9 +244,29 @@ class Listener:
         ]
         print("\n".join(lines), flush=True)
 
-    def _leave(self) -> None:
-        """No new calls; those there are go to FreeSWITCH's own menu, with what is known."""
+    # -- the end
+
+    def _on_sigterm(self) -> None:
+        if self._draining:
+            self._leave_now.set()
+        self._draining = True
+        self._drain.set()
+
+    def _on_sigint(self) -> None:
+        self._leave_now.set()
+        self._on_sigterm()
+
+    def _finish_calls(self) -> None:
+        """No new calls: the switch's next host has them. Those there are may end by themselves."""
         self._server.stop()
+        if self._calls:
+            log.info("draining: %d calls, at most %d s", len(self._calls), self._settings.drain_s)
+        until = time.monotonic() + self._settings.drain_s
+        while self._calls and time.monotonic() < until and not self._leave_now.is_set():
+            self._leave_now.wait(0.05)
+
+    def _leave(self) -> None:
+        """What is left of the calls goes to FreeSWITCH's own menu, with what is known."""
         for call in list(self._calls):
             call.send_away("the listener ends")
         deadline = time.monotonic() + LEAVE_S

@@ -38,6 +38,9 @@ class Mailbox:
         for name in names:
             self._timers.pop(name, None)
 
+    def no_timers(self) -> None:
+        self._timers.clear()
+
     def next(self, until: float | None = None) -> bool:
         """Handle the next event, or the timers that are due; at `until` at the latest.
 

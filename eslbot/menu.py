@@ -78,7 +78,7 @@ class MenuRun:
         for text in prompts:
             pcm = call.house.prompts.get(text)
             if pcm is None:
-                call.native_menu("a prompt has no audio")
+                call.native_menu("a prompt has no audio", failed=True)
                 return
             call.playback.say(text, pcm)
         if prompts:

@@ -20,6 +20,7 @@ class PlaybackFull(Exception):
 @dataclass(slots=True)
 class _Sentence:
     text: str
+    filler: bool = False  # is no part of an answer
     pcm: bytearray = field(default_factory=bytearray)
     complete: bool = False
     sent: int = 0  # bytes
@@ -61,9 +62,9 @@ class Playback:
         self._said.clear()
         self.first_frame_at = None
 
-    def sentence(self, text: str) -> None:
+    def sentence(self, text: str, filler: bool = False) -> None:
         """Speech of this sentence follows."""
-        self._queue.append(_Sentence(text))
+        self._queue.append(_Sentence(text, filler))
 
     def feed(self, pcm: bytes) -> None:
         """More speech of the last sentence. Raises PlaybackFull."""
@@ -77,9 +78,9 @@ class Playback:
         if self._queue:
             self._queue[-1].complete = True
 
-    def say(self, text: str, pcm: bytes) -> None:
+    def say(self, text: str, pcm: bytes, filler: bool = False) -> None:
         """One whole sentence."""
-        self.sentence(text)
+        self.sentence(text, filler)
         self.feed(pcm)
         self.complete()
 
@@ -87,14 +88,15 @@ class Playback:
         """The frames to be sent now, of frame_bytes each; the last one of all is filled up."""
         frames: list[bytes] = []
         while self._queue and self._next_at - now < self._lead * self._frame_s - 1e-6:
+            filler = self._queue[0].filler
             frame = self._take()
             if frame is None:
                 break
+            if self.first_frame_at is None and not filler:
+                self.first_frame_at = now
             # After a pause time starts anew; what is late is not hurried after.
             self._next_at = max(self._next_at, now) + self._frame_s
             frames.append(frame)
-        if frames and self.first_frame_at is None:
-            self.first_frame_at = now
         return frames
 
     def silence(self, now: float) -> list[bytes]:
@@ -149,6 +151,8 @@ class Playback:
             total = one.sent + len(one.pcm)
             last = one is (self._queue[0] if self._queue else self._said[-1])
             sent = max(0, one.sent - unheard) if last else one.sent
+            if one.filler:
+                continue
             if one.complete and sent >= total:
                 heard.append(one.text)
             elif total:

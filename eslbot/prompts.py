@@ -98,7 +98,7 @@ class Prompts:
         done = Event()
         failed: list[str] = []
 
-        def on_message(epoch: int, message: Message) -> None:
+        def on_message(epoch: int, attempt: int, message: Message) -> None:
             if isinstance(message, Speech):
                 parts.setdefault(message.index, bytearray()).extend(message.pcm)
             elif isinstance(message, SpeechEnd) and not message.last:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import ipaddress
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from time import monotonic
+from typing import Any
 
 import gevent
 from gevent import socket
@@ -28,8 +30,12 @@ class ServerError(Exception):
 
 class Server:
     """handler(session) runs on a greenlet of its own for each connection, which is closed when
-    it returns. A refused connection is closed at once, and FreeSWITCH goes on with its next
-    dialplan action: it tries its next host only where connecting fails.
+    it returns.
+
+    refuse(): "" or why there is no room for a call now. A refused connection is closed at once, and
+    FreeSWITCH goes on with its next dialplan action. It tries its next host only where connecting
+    fails: so where the reason is "full" nobody listens until there is room again.
+    on_refused(why): one of accounts.REFUSALS.
     """
 
     def __init__(
@@ -39,20 +45,21 @@ class Server:
         handler: Callable[[Session], None],
         *,
         allowed_networks: Sequence[Network],
-        max_connections: int,
         max_connections_per_s: int,
+        refuse: Callable[[], str] = str,
+        on_refused: Callable[[str], None] = str,  # type: ignore[assignment]
     ) -> None:
         self._host = host
         self._port = port
         self._handler = handler
         self._networks = tuple(allowed_networks)
-        self._max = max_connections
+        self._refuse = refuse
+        self._on_refused = on_refused
         self._recent: deque[float] = deque(maxlen=max_connections_per_s)
         self._socket: socket.socket | None = None
         self._loop: gevent.Greenlet | None = None
         self._open: set[gevent.Greenlet] = set()
-        self.accepted = 0
-        self.refused = 0
+        self._stopped = False
 
     @property
     def port(self) -> int:
@@ -61,12 +68,13 @@ class Server:
         number: int = self._socket.getsockname()[1]
         return number
 
-    @property
-    def connections(self) -> int:
-        return len(self._open)
-
     def start(self) -> None:
         """Raises ServerError when the port can't be had."""
+        self._socket = self._listen()
+        self._port = self.port
+        self._loop = gevent.spawn(self._accept)
+
+    def _listen(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         one = socket.socket(family, socket.SOCK_STREAM)
         try:
@@ -77,12 +85,11 @@ class Server:
             one.close()
             cause = error.strerror or str(error)
             raise ServerError(f"{self._host}:{self._port}: {cause}") from None
-        self._socket = one
-        self._loop = gevent.spawn(self._accept)
+        return one
 
     def _accept(self) -> None:
         assert self._socket is not None
-        while True:
+        while not self._stopped:
             try:
                 sock, address = self._socket.accept()
             except OSError as error:
@@ -94,30 +101,52 @@ class Server:
                 if error.errno in (errno.ECONNABORTED, errno.EINTR):
                     continue
                 return  # closed by stop()
-            reason = self._reason_to_refuse(address[0])
-            if reason:
-                self.refused += 1
-                log.warning("refused %s: %s", address[0], reason)
-                sock.close()
-                continue
-            self.accepted += 1
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            greenlet = gevent.spawn(self._serve, sock, address)
-            self._open.add(greenlet)
-            greenlet.link(self._open.discard)
+            self._take(sock, address)
+            if self._refuse() == "full":
+                self._pause()
 
-    def _reason_to_refuse(self, host: str) -> str:
+    def _take(self, sock: socket.socket, address: Any) -> None:
+        why, reason = self._reason_to_refuse(address[0])
+        if why:
+            self._on_refused(why)
+            log.warning("refused %s: %s", address[0], reason)
+            sock.close()
+            return
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        greenlet = gevent.spawn(self._serve, sock, address)
+        self._open.add(greenlet)
+        greenlet.link(self._open.discard)
+        # Its handler begins now, so that the next connection is measured against it.
+        gevent.sleep(0)
+
+    def _pause(self) -> None:
+        """Nobody listens until there is room: the switch's next host gets the call at once."""
+        self._close()
+        log.warning("full: not listening until calls end")
+        while not self._stopped:
+            gevent.sleep(0.05)
+            if self._refuse() == "full":
+                continue
+            try:
+                self._socket = self._listen()
+                return
+            except ServerError as error:
+                log.error("%s", error)
+
+    def _reason_to_refuse(self, host: str) -> tuple[str, str]:
+        """(one of accounts.REFUSALS, in words), or ("", "")."""
         address = ipaddress.ip_address(host.partition("%")[0])
         mapped = getattr(address, "ipv4_mapped", None)
         if not any((mapped or address) in network for network in self._networks):
-            return "not from an allowed network"
-        if len(self._open) >= self._max:
-            return f"{self._max} calls are open"
+            return "network", "not from an allowed network"
+        why = self._refuse()
+        if why:
+            return why, why
         now = monotonic()
         if len(self._recent) == self._recent.maxlen and now - self._recent[0] < 1.0:
-            return f"more than {self._recent.maxlen} calls in a second"
+            return "rate", f"more than {self._recent.maxlen} calls in a second"
         self._recent.append(now)
-        return ""
+        return "", ""
 
     def _serve(self, sock: socket.socket, address: object) -> None:
         session = Session(address, sock)
@@ -129,8 +158,20 @@ class Server:
             session.close()
 
     def stop(self) -> None:
-        """Accept no more; open calls go on."""
+        """Accept no more; open calls go on. Connections that the kernel has accepted already are
+        taken first: closing would break them."""
+        if self._stopped:
+            return
+        self._stopped = True
         if self._socket is not None:
-            self._socket.close()
+            with contextlib.suppress(OSError):
+                self._socket.setblocking(False)
+                for _ in range(BACKLOG):
+                    self._take(*self._socket.accept())
+            self._close()
         if self._loop is not None:
             self._loop.kill(block=False)
+
+    def _close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()

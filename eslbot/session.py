@@ -41,6 +41,8 @@ UNWANTED = tuple(
     "CHANNEL_PROGRESS_MEDIA CHANNEL_STATE CHANNEL_UNBRIDGE CHANNEL_UUID "
     "DETECTED_SPEECH NOTALK TALK".split()
 )
+# Of those that are left, what only a call in our hands needs.
+NEEDED = ("CHANNEL_ANSWER", "CHANNEL_EXECUTE_COMPLETE", "CHANNEL_UNPARK", "DTMF")
 
 
 class SessionError(Exception):
@@ -182,29 +184,34 @@ class Session(OutboundSession):  # type: ignore[misc]
 
     def exchange(self, *commands: bytes, timeout_s: float) -> list[Message]:
         """Send commands in one write, return their replies."""
+        try:
+            with gevent.Timeout(timeout_s):
+                return [result.get() for result in self._write(commands)]
+        except gevent.Timeout:
+            raise SessionTimeout(f"no reply in {timeout_s} s") from None
+
+    def _write(self, commands: tuple[bytes, ...]) -> list[AsyncResult]:
+        """Within a gevent.Timeout of the caller's."""
         if self.closed.is_set():
             raise SessionClosed(self.close_reason)
         if len(self._waiting) + len(commands) > MAX_COMMANDS:
             raise SessionTimeout(f"{MAX_COMMANDS} commands without a reply")
         results = [AsyncResult() for _ in commands]
         try:
-            with gevent.Timeout(timeout_s):
-                with self._sending:
-                    # In one order here and on the wire: replies carry no name.
-                    self._waiting.extend(results)
-                    log.debug("%s > %s", self.name, commands[0].split(b"\n", 1)[0][:12])
-                    try:
-                        self.sock.sendall(b"".join(commands))
-                    except gevent.Timeout:
-                        # Half a command may be on the wire: nothing can follow it.
-                        self._finish("the switch does not read")
-                        raise
-                return [result.get() for result in results]
-        except gevent.Timeout:
-            raise SessionTimeout(f"no reply in {timeout_s} s") from None
+            with self._sending:
+                # In one order here and on the wire: replies carry no name.
+                self._waiting.extend(results)
+                log.debug("%s > %s", self.name, commands[0].split(b"\n", 1)[0][:12])
+                try:
+                    self.sock.sendall(b"".join(commands))
+                except gevent.Timeout:
+                    # Half a command may be on the wire: nothing can follow it.
+                    self._finish("the switch does not read")
+                    raise
         except OSError as error:
             self._finish(f"connection lost: {error.strerror or type(error).__name__}")
             raise SessionClosed(self.close_reason) from None
+        return results
 
     def send(self, data: str) -> Message:
         """greenswitch's own: for its methods, with a deadline."""
@@ -258,10 +265,24 @@ class Session(OutboundSession):  # type: ignore[misc]
         finally:
             self._completions.pop(event_uuid, None)
 
-    def set_variables(self, values: Mapping[str, str], timeout_s: float) -> None:
-        """Put channel variables on the call at once."""
+    def post_variables(self, values: Mapping[str, str], timeout_s: float) -> None:
+        """Put channel variables on the call at once, without waiting for the reply: what follows
+        on this connection comes after it. A refusal is logged."""
         packet = esl.set_variables(self.uuid, values)
-        _accepted(self.exchange(packet, timeout_s=timeout_s)[0].reply)
+        try:
+            with gevent.Timeout(timeout_s):
+                (result,) = self._write((packet,))
+        except gevent.Timeout:
+            raise SessionTimeout("the switch does not read") from None
+        result.rawlink(self._look_at)
+
+    def _look_at(self, result: AsyncResult) -> None:
+        if result.successful() and result.value.reply.startswith("-"):
+            log.error("%s: the switch did not take variables", self.name)
+
+    def mute(self, timeout_s: float) -> None:
+        """From now on no events but the call's end."""
+        self.exchange(esl.command("nixevent", *UNWANTED, *NEEDED), timeout_s=timeout_s)
 
     def unicast(self, host: str, port: int, timeout_s: float) -> None:
         """Have the channel's audio sent to us. That it is answered with +OK means nothing: the

@@ -1,31 +1,38 @@
 """One turn: the caller's utterance, and what became of it. Owned by the listener.
 
 An epoch names it. Whatever a worker says is taken only by the turn whose epoch it carries and
-which is still open: so an answer is spoken once, and never late.
+which is still open: so an answer is spoken once, and never late. Within a turn a stage may be
+tried more than once (see ladder.py); each attempt has a number, and one of them is chosen.
+
+All that a stage needs is kept here, so that a turn can be brought up anew when Redis lost it.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from dataclasses import dataclass, field
 
 from eslbot.link import Link
 from workers.messages import (
+    ALL,
     Audio,
     AudioEnd,
     Cancel,
     Decision,
-    DialogState,
     Final,
-    Line,
+    Sentence,
+    SentencesEnd,
+    Stage,
 )
 from workers.messages import (
     Turn as TurnMessage,
 )
 from workers.streams import STAGES
 
-# Audio of an utterance that is kept to be heard again together with what follows it.
-MAX_CARRY_BYTES = 30 * 16_000
+# Audio of an utterance that is kept to be heard again, by another worker or with what follows.
+MAX_KEPT_BYTES = 62 * 16_000
+ENTRY_BYTES = 32_000  # no entry of a stream over two seconds
 
 
 @dataclass(slots=True)
@@ -42,49 +49,61 @@ class Timings:
 
 
 @dataclass(slots=True)
+class Attempt:
+    """One worker's try at a stage. level: the engine's, as asked for; then as it is."""
+
+    number: int
+    level: int = 0
+    worker: str = ""  # its name, once it has taken the job
+    failed: bool = False
+    # tts: what must come next, (sentence, piece), and bytes of it that the caller has already.
+    next_piece: tuple[int, int] = (0, 0)
+    skip: int = 0
+
+
+@dataclass(slots=True)
+class Work:
+    """A stage of a turn: its attempts, and whose result counts."""
+
+    attempts: list[Attempt] = field(default_factory=list)
+    chosen: int | None = None
+    done: bool = False
+
+    @property
+    def latest(self) -> Attempt:
+        return self.attempts[-1]
+
+    def attempt(self, number: int) -> Attempt | None:
+        return self.attempts[number] if 0 <= number < len(self.attempts) else None
+
+
+@dataclass(slots=True)
 class Turn:
     """Opened at the onset of speech, or of a key; closed once, with an outcome."""
 
     message: TurnMessage
     link: Link
     keyed: bool = False
-    deadline: float | None = None  # for the first audio; set when the utterance is over
     outcome: str | None = None
-    heard: str = ""
+    heard: str | None = None  # None: not known yet
     decision: Decision | None = None
     sentences: dict[int, str] = field(default_factory=dict)
+    sentence_count: int | None = None  # once the answer is complete
     speaking: int | None = None  # the sentence whose audio comes in
-    next_speech: tuple[int, int] = (0, 0)  # (sentence, piece) that must come next
+    received: int = 0  # bytes of it
     all_spoken: bool = False
+    ended: bool = False  # the utterance
+    filled: int = 0  # fillers said
     pcm: bytearray = field(default_factory=bytearray)
+    work: dict[Stage, Work] = field(default_factory=dict)
     times: Timings = field(default_factory=lambda: Timings(time.monotonic()))
     _seq: int = 0
 
-    @classmethod
-    def open(
-        cls,
-        link: Link,
-        *,
-        call: str,
-        epoch: int,
-        bot: str,
-        state: DialogState,
-        history: tuple[Line, ...],
-        language: str,
-        listen_s: float,
-        answer_s: float,
-        keyed: bool,
-    ) -> tuple[Turn, bool]:
-        """Dispatch its jobs now, at the onset: they are ready when the words are.
-
-        The second value is False when Redis is known not to work.
-        """
-        message = TurnMessage(
-            call, epoch, link.out, bot, listen_s, answer_s, language, state, history
-        )
-        turn = cls(message, link, keyed=keyed)
-        sent = link.dispatch(message, *(STAGES[1:] if keyed else STAGES))
-        return turn, sent
+    def open(self) -> None:
+        """Dispatch its jobs now, at the onset: they are ready when the words are."""
+        for stage in STAGES[1:] if self.keyed else STAGES:
+            self.work[stage] = Work([Attempt(0)])
+            self.link.dispatch(self.message, stage)
 
     @property
     def epoch(self) -> int:
@@ -94,43 +113,118 @@ class Turn:
     def is_open(self) -> bool:
         return self.outcome is None
 
-    def hear(self, pcm: bytes) -> bool:
-        """Pass on the caller's audio, L16 mono 8000 Hz."""
-        if len(self.pcm) + len(pcm) <= MAX_CARRY_BYTES:
-            self.pcm += pcm
-        sent = True
-        for start in range(0, len(pcm), 32_000):  # no entry of a stream over two seconds
-            sent = self.link.feed(
-                self.message, "stt", Audio(self._seq, pcm[start : start + 32_000])
-            )
-            self._seq += 1
-        return sent
+    @property
+    def level(self) -> int:
+        """Of the lowest engine that has a share in the answer; 0: the first."""
+        found = [w.attempts[w.chosen].level for w in self.work.values() if w.chosen is not None]
+        return max(found, default=0)
 
-    def endpoint(self, silence_s: float, deadline_s: float) -> bool:
+    def again(self, stage: Stage, level: int) -> None:
+        """One more attempt at a stage; what came of it so far stands."""
+        work = self.work[stage]
+        said = [self.sentences[i] for i in sorted(self.sentences)]
+        attempt = Attempt(len(work.attempts), level)
+        if stage == "tts":
+            at = self.speaking if self.speaking is not None else 0
+            said = said[:at]
+            attempt.next_piece, attempt.skip = (at, 0), self.received
+        work.attempts.append(attempt)
+        work.chosen = None
+        message = dataclasses.replace(
+            self.message,
+            attempt=attempt.number,
+            level=level,
+            said=tuple(said) if stage != "stt" else (),
+        )
+        self.link.dispatch(message, stage)
+
+    def choose(self, stage: Stage, number: int) -> bool:
+        """Whether this attempt's result counts: the first one that has any. The others stop."""
+        work = self.work[stage]
+        if work.chosen is None:
+            work.chosen = number
+            for other in work.attempts:
+                if other.number != number and not other.failed:
+                    self.link.feed(self.message, stage, Cancel(other.number))
+        return work.chosen == number
+
+    def restart(self, epoch: int) -> None:
+        """Redis is back, and may have lost everything: all that is not done yet once more."""
+        self._cancel()
+        self.message = dataclasses.replace(self.message, epoch=epoch)
+        self._seq = 0
+        for stage, work in self.work.items():
+            if work.done:
+                continue
+            self.again(stage, work.latest.level)
+            if stage == "stt":
+                kept, self.pcm = bytes(self.pcm), bytearray()
+                self.hear(kept)
+                if self.ended:
+                    self.link.feed(self.message, "stt", AudioEnd())
+            elif stage == "llm" and self.heard is not None:
+                self._feed_heard()
+            elif stage == "tts":
+                for index in sorted(self.sentences):
+                    sentence = Sentence(index, self.sentences[index])
+                    self.link.feed(self.message, "tts", sentence)
+                if self.sentence_count is not None:
+                    self.link.feed(self.message, "tts", SentencesEnd(self.sentence_count))
+
+    def hear(self, pcm: bytes) -> None:
+        """Pass on the caller's audio, L16 mono 8000 Hz."""
+        if len(self.pcm) + len(pcm) <= MAX_KEPT_BYTES:
+            self.pcm += pcm
+        for start in range(0, len(pcm), ENTRY_BYTES):
+            piece = Audio(self._seq, pcm[start : start + ENTRY_BYTES])
+            self.link.feed(self.message, "stt", piece)
+            self._seq += 1
+
+    def endpoint(self, silence_s: float) -> None:
         """The utterance is over; from now on the clock runs."""
         now = time.monotonic()
+        self.ended = True
         self.times.endpoint = now
         self.times.last_word = now - silence_s
-        self.deadline = now + deadline_s
-        return self.link.feed(self.message, "stt", AudioEnd())
+        self.link.feed(self.message, "stt", AudioEnd())
 
-    def enter(self, keys: str, deadline_s: float) -> bool:
+    def enter(self, keys: str) -> None:
         """What was keyed in is the utterance; there is nothing to recognise."""
-        now = time.monotonic()
-        self.times.endpoint = self.times.last_word = self.times.final = now
-        self.deadline = now + deadline_s
-        self.heard = keys
-        return self.link.feed(self.message, "llm", Final(keys, keyed=True))
+        self.ended = True
+        self.times.endpoint = self.times.last_word = time.monotonic()
+        self.recognised(keys)
+
+    def recognised(self, text: str) -> None:
+        """On to the language model."""
+        self.heard = text
+        self.times.final = time.monotonic()
+        self._feed_heard()
+
+    def _feed_heard(self) -> None:
+        self.link.feed(self.message, "llm", Final(self.heard or "", keyed=self.keyed))
+
+    def sentence(self, message: Sentence) -> None:
+        """On to the voice."""
+        self.sentences[message.index] = message.text
+        self.link.feed(self.message, "tts", message)
+
+    def complete(self) -> None:
+        """There are no more sentences."""
+        self.sentence_count = len(self.sentences)
+        self.link.feed(self.message, "tts", SentencesEnd(self.sentence_count))
 
     def close(self, outcome: str) -> bool:
         """Once: the first outcome counts, and workers are told to stop. False: it was closed."""
         if self.outcome is not None:
             return False
         self.outcome = outcome
-        if not self.all_spoken:
-            for stage in STAGES[1:] if self.keyed else STAGES:
-                self.link.feed(self.message, stage, Cancel())
+        self._cancel()
         return True
+
+    def _cancel(self) -> None:
+        for stage, work in self.work.items():
+            if not work.done:
+                self.link.feed(self.message, stage, Cancel(ALL))
 
     def intervals_ms(self) -> dict[str, int]:
         """Milliseconds from the caller's last word to each thing that happened."""

@@ -33,6 +33,7 @@ class House:
     def __init__(self, folder: Path, state: Path, **environ: str) -> None:
         self.redis = RedisServer(folder)
         self.port = free_port()
+        self.metrics_port = free_port()
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._folder = folder
         self.environ = {
@@ -41,6 +42,7 @@ class House:
             "ESLBOT_LISTEN_PORT": str(self.port),
             "ESLBOT_STATE_DIR": str(state),
             "ESLBOT_TTS": "espeak",
+            "ESLBOT_METRICS_PORT": str(self.metrics_port),
             **environ,
         }
 

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ESLBOT = sorted((ROOT / "eslbot").rglob("*.py"))
 WORKERS = sorted((ROOT / "workers").rglob("*.py"))
-SHARED = {"messages", "streams", "bot", "settings", "resample"}
+SHARED = {"messages", "streams", "bot", "settings", "resample", "retry_budget"}
 PURE = [
     "eslbot/esl.py", "eslbot/call_state.py", "eslbot/endpointing.py", "eslbot/playback.py",
     "eslbot/ivr.py", "workers/messages.py", "workers/dialog.py", "workers/spoken.py",

@@ -41,7 +41,7 @@ def house(tmp_path_factory: pytest.TempPathFactory, state: Path) -> Iterator[Hou
 @pytest.fixture
 def fragile(tmp_path: Path, state: Path) -> Iterator[House]:
     """A house of a test's own, to be damaged."""
-    one = House(tmp_path, state, ESLBOT_TURN_DEADLINE_MS="2500")
+    one = House(tmp_path, state)
     one.start_all()
     yield one
     one.stop()
@@ -89,7 +89,7 @@ def test_a_caller_asks_for_the_balance_gives_a_number_and_is_transferred(house: 
     assert call.variables.get("ai_intent") == "person"
     assert call.variables["socket_resume"] == "false"
     outcomes = [f["outcome"] for what, f in house.told(call) if what == "turn"]
-    assert outcomes == ["answered"] * 3
+    assert outcomes == ["answered", "answered", "human"]
 
 
 def test_a_caller_interrupts_and_is_heard(house: House):
@@ -177,11 +177,11 @@ def test_unicast_that_does_not_begin_is_noticed_and_the_switch_takes_over(house:
 
 
 def test_what_a_caller_is_named_is_no_command(house: House):
-    name = "${system(touch /tmp/x)}\r\n\r\napi status\n\nEvent-Name: SPOOF"
+    name = "${system(touch /tmp/x)}\r\n\r\napi version\n\nEvent-Name: SPOOF"
     call, caller = greeted(house, name=name, variables={"ai_account": "4271;ai_intent=x"})
     caller.do(Say(recording("balance")))
     assert call.variables.get("ai_intent") == "balance"
-    assert not [what for _, what in call.history if "system" in what or "api status" in what]
+    assert not [what for _, what in call.history if "system" in what or "api version" in what]
     assert "4271;" not in house.log("listener")
 
 

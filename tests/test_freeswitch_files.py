@@ -39,7 +39,7 @@ DEFAULTS: dict[str, Any] = {
     "listeners": ["127.0.0.1:8084"],
     "sounds_dir": "/usr/share/freeswitch/sounds/eslbot",
     "context": "eslbot",
-    "watchdog_s": 6,
+    "watchdog_s": 3,
     "entry_extension": "7000",
     "menu_extension": "9000",
 }
@@ -81,7 +81,7 @@ def test_a_call_that_no_listener_takes_is_rescued_in_this_order(energy: Bot) -> 
         ("set", "socket_resume=true"),
         ("set", "max_session_transfers=70"),
         # A connect that hangs is over only by the watchdog: it has to be set before.
-        ("sched_transfer", "+6 9000 XML eslbot"),
+        ("sched_transfer", "+3 9000 XML eslbot"),
         ("socket", "127.0.0.1:8084 async full"),
         ("transfer", "9000 XML eslbot"),
         ("set", "wd=${sched_del(${uuid})}"),

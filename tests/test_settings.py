@@ -19,10 +19,10 @@ def test_without_any_variable_the_defaults_hold():
     ("environ", "named", "cause"),
     [
         ({"ESLBOT_LISTEN_PROT": "1"}, "ESLBOT_LISTEN_PROT", "is ESLBOT_LISTEN_PORT meant?"),
-        ({"ESLBOT_TURN_DEADLINE_S": "4"}, "ESLBOT_TURN_DEADLINE_S", "ESLBOT_TURN_DEADLINE_MS"),
+        ({"ESLBOT_ESL_TIMEOUT_S": "4"}, "ESLBOT_ESL_TIMEOUT_S", "ESLBOT_ESL_TIMEOUT_MS"),
         ({"ESLBOT_LISTEN_PORT": "http"}, "ESLBOT_LISTEN_PORT", "not a whole number"),
-        ({"ESLBOT_TURN_DEADLINE_MS": "-4"}, "ESLBOT_TURN_DEADLINE_MS", "between"),
-        ({"ESLBOT_TURN_DEADLINE_MS": ""}, "ESLBOT_TURN_DEADLINE_MS", "not a whole number"),
+        ({"ESLBOT_ESL_TIMEOUT_MS": "-4"}, "ESLBOT_ESL_TIMEOUT_MS", "between"),
+        ({"ESLBOT_ESL_TIMEOUT_MS": ""}, "ESLBOT_ESL_TIMEOUT_MS", "not a whole number"),
         ({"ESLBOT_STT": "siri"}, "ESLBOT_STT", "none of"),
         ({"ESLBOT_ALLOWED_NETWORKS": "lan"}, "ESLBOT_ALLOWED_NETWORKS", "lan"),
         ({"ESLBOT_VAD_STOP_PERCENT": "80"}, "ESLBOT_VAD_STOP_PERCENT", "greater"),
@@ -40,7 +40,7 @@ def test_a_wrong_setting_is_named_with_its_cause(environ, named, cause):
 def test_every_number_has_bounds_and_a_unit_or_counts_things():
     units = ("_ms", "_s", "_dbfs", "_percent", "_port")
     counted = {"max_calls", "playback_lead_frames", "history_lines", "worker_slots", "stt_slots",
-               "whisper_threads"}  # fmt: skip
+               "whisper_threads", "breaker_failures"}  # fmt: skip
     for _, one in names():
         if one.type == "int":
             assert one.metadata["low"] is not None, one.name

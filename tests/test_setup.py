@@ -32,6 +32,7 @@ def good(tmp_path: Path, **changes: str) -> dict[str, str]:
         "ESLBOT_STATE_DIR": str(tmp_path),
         "ESLBOT_LISTEN_PORT": str(free_port()),
         "ESLBOT_REDIS_PORT": str(free_port()),
+        "ESLBOT_METRICS_PORT": str(free_port()),
         "ESLBOT_TTS": "espeak",
     } | changes
 
@@ -49,7 +50,7 @@ def busy() -> socket.socket:
         yield one
 
 
-@pytest.mark.parametrize("name", ["ESLBOT_LISTEN_PORT", "ESLBOT_REDIS_PORT"])
+@pytest.mark.parametrize("name", ["ESLBOT_LISTEN_PORT", "ESLBOT_REDIS_PORT", "ESLBOT_METRICS_PORT"])
 def test_a_busy_port(tmp_path: Path, busy: socket.socket, name: str):
     port = str(busy.getsockname()[1])
     run = eslbot("check", **good(tmp_path, **{name: port}))

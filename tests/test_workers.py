@@ -117,7 +117,8 @@ def test_sentences_become_speech_in_order(pool: Pool):
     pool.feed(turn, "tts", Sentence(1, "How can I help you?"), SentencesEnd(2))
     wait_until(lambda: SpeechEnd(1, last=True) in pool.told())
     told = pool.told()
-    assert told[0] == Started("tts", "espeak")
+    assert isinstance(told[0], Started)
+    assert (told[0].stage, told[0].engine, told[0].level) == ("tts", "espeak", 0)
     pieces = [(m.index, m.seq) for m in told if isinstance(m, Speech)]
     assert pieces == sorted(pieces)
     assert {index for index, _ in pieces} == {0, 1}
@@ -136,8 +137,8 @@ def test_a_final_text_becomes_a_decision_and_sentences(pool: Pool):
     hours = pool.bot.intents["hours"].answer or ""
     said = " ".join(m.text for m in pool.told() if isinstance(m, Sentence))
     assert hours in said
-    down = [decode(f) for _, f in pool.client.xrange(streams.stream_key(turn, "tts"))]
-    assert down[-1] == SentencesEnd(len(down) - 1)
+    count = len([m for m in pool.told() if isinstance(m, Sentence)])
+    assert pool.told()[-1] == SentencesEnd(count)
 
 
 def test_many_turns_at_once_in_one_process(pool: Pool):
@@ -163,7 +164,7 @@ def test_a_cancelled_turn_is_silent_and_frees_its_slot(pool: Pool):
     pool.enqueue(second, "tts")
     pool.feed(second, "tts", Sentence(0, "I am next."), SentencesEnd(1))
     wait_until(lambda: SpeechEnd(0, last=True) in pool.told("call-2"))
-    assert pool.told("call-1") == [Started("tts", "espeak")]
+    assert [type(m) for m in pool.told("call-1")] == [Started]
 
 
 def test_words_that_never_come_end_the_job_and_the_listener_is_told(pool: Pool):
@@ -173,8 +174,6 @@ def test_words_that_never_come_end_the_job_and_the_listener_is_told(pool: Pool):
     wait_until(pool.told_one(Failed))
     (failed,) = [m for m in pool.told() if isinstance(m, Failed)]
     assert failed.stage == "llm"
-    down = [decode(f) for _, f in pool.client.xrange(streams.stream_key(turn, "tts"))]
-    assert down == [Cancel()]
 
 
 def test_a_bot_that_is_not_in_redis_fails_the_turn_with_its_name(pool: Pool):
@@ -285,8 +284,7 @@ def test_what_a_turn_leaves_in_redis_expires(pool: Pool):
     pool.enqueue(turn, "llm")
     pool.feed(turn, "llm", Final("goodbye"))
     wait_until(pool.told_one(SentencesEnd))
-    for stage in ("llm", "tts"):
-        assert 0 < pool.client.ttl(streams.stream_key(turn, stage)) <= 120  # type: ignore[arg-type,operator]
+    assert 0 < pool.client.ttl(streams.stream_key(turn, "llm")) <= 120  # type: ignore[operator]
     wait_until(lambda: not list(pool.client.scan_iter("rq:job:*")), what="the job is deleted")
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 
 import redis
 
 from workers import streams
-from workers.engines import EngineError, choose
+from workers.engines import EngineError, choose, unreachable
 from workers.jobs import Context
 from workers.respawn import respawn
 from workers.settings import SettingsError, load
@@ -33,28 +34,30 @@ def main(argv: list[str] | None = None) -> int:
         )
         logging.getLogger("httpx").setLevel(logging.WARNING)
         if arguments.check:
+            wrong = unreachable(role, settings)
+            if wrong:
+                raise EngineError(wrong[0])
             choose(role, settings)
             return 0
         slots = settings.stt_slots if role == "stt" else settings.worker_slots
         timeout_s = settings.redis_timeout_ms / 1000
-        client = streams.connect(settings.redis, timeout_s, slots + 4)
+        client = streams.connect(settings.redis, timeout_s, slots + 6)
         streams.wait_for_redis(client, within_s=10)
-        engine, why = choose(role, settings)
+        levels = choose(role, settings, client)
     except (SettingsError, EngineError) as error:
         print(f"{role}: {error}", file=sys.stderr)
         return 2
     except (redis.RedisError, ValueError) as error:
         print(f"{role}: REDIS_URL: {streams.plain(error)}", file=sys.stderr)
         return 2
-    print(f"{role}: {engine.name} serves up to {slots} at once ({why})", flush=True)
-    context = Context(client, role, engine, settings.stream_ttl_s)
+    first, *others = levels
+    print(f"{role}: {first.engine.name} serves up to {slots} at once ({first.why})", flush=True)
+    for one in others:
+        print(f"{role}: {one.engine.name} when it fails ({one.why})", flush=True)
+    name = f"{role}-{os.uname().nodename}-{os.getpid()}"
     # RQ blocks on its queue for seconds, so its client needs longer than the jobs' may wait.
-    work(
-        context,
-        streams.connect(settings.redis, 20.0, 8),
-        slots,
-        {"engine": engine.name, "why": why, "slots": slots},
-    )
+    queue = streams.connect(settings.redis, 20.0, 8)
+    work(Context(client, role, levels, name), queue, slots, settings.health_probe_s)
     return 0
 
 

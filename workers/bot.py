@@ -156,6 +156,56 @@ class Phrases(_Model):
     cancelled: Phrase = "All right, I have changed nothing."
 
 
+class Filler(_Model):
+    """Said while nothing of the answer is there: after_ms after the end of the utterance, and
+    again_ms after the last filler, each in its turn."""
+
+    after_ms: int = Field(default=800, ge=100, le=10_000)
+    again_ms: int = Field(default=1200, ge=100, le=10_000)
+    say: tuple[Phrase, ...] = Field(
+        default=("One moment, please.", "Just a moment more."), min_length=0, max_length=8
+    )
+
+
+class Attempts(_Model):
+    """How often a rung is tried in one turn and stage."""
+
+    attempts: int = Field(default=1, ge=0, le=2)
+
+
+class Budget(_Model):
+    """Milliseconds that a stage may take before it is tried one rung further."""
+
+    # From the end of the utterance to its text.
+    final_ms: int = Field(default=1500, ge=100, le=20_000)
+    # From the text to the first sentence of the answer, and from one sentence to the next.
+    first_sentence_ms: int = Field(default=1200, ge=100, le=20_000)
+    next_sentence_ms: int = Field(default=1500, ge=100, le=20_000)
+    # From a sentence to its first audio, and from one piece of audio to the next.
+    audio_ms: int = Field(default=800, ge=100, le=20_000)
+
+
+class MenuRung(_Model):
+    """after_ms: from the end of the utterance to the first audio of its answer at the latest."""
+
+    after_ms: int = Field(default=4000, ge=500, le=30_000)
+
+
+class Ladder(_Model):
+    """What is done, one rung after another, for a turn whose answer does not come.
+
+    filler: words meanwhile. hedge: the stage once more, by another worker; the first result
+    counts. backup: its next engine, a second provider or the embedded one. menu: the DTMF menu,
+    and from there a person.
+    """
+
+    filler: Filler = Filler()
+    hedge: Attempts = Attempts()
+    backup: Attempts = Attempts(attempts=2)
+    menu: MenuRung = MenuRung()
+    budget: Budget = Budget()
+
+
 class Bot(_Model):
     """The whole definition. `sha` names its content: workers keep a bot by it."""
 
@@ -166,6 +216,7 @@ class Bot(_Model):
     phrases: Phrases
     # After so many turns in a row that were not understood, the DTMF menu takes over.
     max_misses: int = Field(2, ge=1, le=9)
+    ladder: Ladder = Ladder()
     slots: dict[Name, Slot] = {}
     tables: dict[Name, dict[str, dict[Name, Phrase]]] = {}
     intents: dict[Name, Intent] = Field(min_length=1, max_length=200)
@@ -210,6 +261,7 @@ class Bot(_Model):
         menu = self.menu
         plain = {"greeting": self.greeting, "menu.intro": menu.intro, "menu.retry": menu.retry}
         plain["menu.person_prompt"] = menu.person_prompt
+        plain |= {f"ladder.filler.say.{n}": t for n, t in enumerate(self.ladder.filler.say)}
         plain |= {f"menu.items.{n}.prompt": item.prompt for n, item in enumerate(menu.items)}
         plain |= {f"phrases.{key}": text for key, text in self.phrases.model_dump().items()}
         for name, slot in self.slots.items():
@@ -245,6 +297,7 @@ class Bot(_Model):
             texts += [slot.ask, slot.ask_keypad or slot.ask]
         texts += [i.fixed_answer for i in self.intents.values() if i.fixed_answer]
         texts += [d.say for d in self.destinations.values()]
+        texts += self.ladder.filler.say
         return tuple(dict.fromkeys(texts))
 
 

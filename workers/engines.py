@@ -1,24 +1,31 @@
-"""Which engine serves a role, and why: what is set, else the best that is at hand.
+"""Which engines serve a role, and why: what is set, else the best that is at hand; then those
+that step in when it fails.
 
     stt: a whisper model on disk ─▶ an OpenAI-compatible server ─▶ pocketsphinx
     llm: an OpenAI-compatible server ─▶ the bot's own phrases (intents)
     tts: an OpenAI-compatible server ─▶ a piper voice ─▶ flite ─▶ espeak-ng
 
-An engine that was asked for by name and can't be had is an error; `auto` goes on to the next
-and says why.
+The first is level 0; a second server (its backup) and the embedded engine, which needs nobody,
+are the levels after it. An engine that was asked for by name and can't be had is an error;
+`auto` goes on to the next and says why.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+import redis
 
+from workers.breaker import Breaker
 from workers.messages import Stage
 from workers.settings import PREFIX, Settings
 from workers.streams import STAGES
+
+EMBEDDED: dict[Stage, str] = {"stt": "pocketsphinx", "llm": "intents", "tts": "espeak"}
 
 
 class EngineError(Exception):
@@ -29,11 +36,47 @@ class Unavailable(Exception):
     """This engine can't be had; str() is the reason."""
 
 
+@dataclass(slots=True)
+class Level:
+    """An engine, one line that says why it, and its provider's breaker; None: it has none."""
+
+    engine: Any
+    why: str
+    breaker: Breaker | None = None
+
+
 Maker = Callable[[Settings], tuple[Any, str]]
 
 
-def choose(role: Stage, settings: Settings) -> tuple[Any, str]:
-    """The engine, its model loaded, and one line that says why it. Raises EngineError."""
+def choose(role: Stage, settings: Settings, client: redis.Redis | None = None) -> list[Level]:
+    """The role's engines, their models loaded, in the order to try. Raises EngineError.
+
+    client: where the fleet keeps its breakers; None: each is this process' own.
+    """
+    first, why = _first(role, settings)
+    found = [_level(role, first, why, settings, client)]
+    if getattr(settings, f"{role}_backup_url"):
+        backup, why = _BACKUPS[role](settings)
+        found.append(_level(role, backup, why, settings, client))
+    embedded = EMBEDDED[role]
+    if getattr(settings, f"{role}_embedded") == "on" and first.name != embedded:
+        engine, why = MAKERS[role][embedded](settings)
+        found.append(Level(engine, why))
+    return found
+
+
+def _level(
+    role: Stage, engine: Any, why: str, settings: Settings, client: redis.Redis | None
+) -> Level:
+    provider = getattr(engine, "provider_name", None)
+    if provider is None:
+        return Level(engine, why)
+    name = f"{role}:{provider}"
+    open_s = settings.breaker_open_ms / 1000
+    return Level(engine, why, Breaker(client, name, settings.breaker_failures, open_s))
+
+
+def _first(role: Stage, settings: Settings) -> tuple[Any, str]:
     makers = MAKERS[role]
     wanted = getattr(settings, role)
     if wanted != "auto":
@@ -53,14 +96,26 @@ def choose(role: Stage, settings: Settings) -> tuple[Any, str]:
     raise EngineError(f"{PREFIX}{role.upper()}=auto: {'; '.join(reasons)}")
 
 
-def _server(url: str, name: str, settings: Settings) -> str:
-    """The URL, if something answers there; whatever it answers, it will be tried in earnest."""
+def unreachable(role: Stage, settings: Settings) -> list[str]:
+    """Of the servers that are set for a role, those where nobody answers; for who sets it up.
+
+    A worker starts without them: they may come back, and until then there are other levels.
+    """
+    wrong = []
+    for name in (f"{role}_url", f"{role}_backup_url"):
+        url = getattr(settings, name)
+        if not url or (name == f"{role}_url" and getattr(settings, role) not in ("auto", "openai")):
+            continue
+        try:
+            httpx.get(f"{url.rstrip('/')}/models", timeout=settings.connect_timeout_ms / 1000)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            wrong.append(f"{PREFIX}{name.upper()}: does not answer ({type(error).__name__})")
+    return wrong
+
+
+def _server(url: str, name: str) -> str:
     if not url:
         raise Unavailable(f"{PREFIX}{name} is not set")
-    try:
-        httpx.get(f"{url.rstrip('/')}/models", timeout=settings.connect_timeout_ms / 1000)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise Unavailable(f"{PREFIX}{name} does not answer ({type(error).__name__})") from None
     return url
 
 
@@ -82,17 +137,36 @@ def _whisper(settings: Settings) -> tuple[Any, str]:
 
 
 def _openai_stt(settings: Settings) -> tuple[Any, str]:
-    url = _server(settings.stt_url, "STT_URL", settings)
+    return _stt_at("STT", settings.stt_url, settings.stt_model, settings.stt_api_key, settings)
+
+
+def _backup_stt(settings: Settings) -> tuple[Any, str]:
+    url, model = settings.stt_backup_url, settings.stt_backup_model
+    return _stt_at("STT_BACKUP", url, model, settings.stt_backup_api_key, settings)
+
+
+def _stt_at(prefix: str, url: str, model: str, key: str, settings: Settings) -> tuple[Any, str]:
     from workers.stt.openai import OpenAiStt
 
-    engine = OpenAiStt(
-        url,
-        settings.stt_model,
-        settings.stt_api_key,
-        connect_timeout_s=settings.connect_timeout_ms / 1000,
-        max_audio_s=settings.max_utterance_s * 2,
+    engine = _made(
+        prefix,
+        lambda: OpenAiStt(
+            _server(url, f"{prefix}_URL"),
+            model,
+            key,
+            connect_timeout_s=settings.connect_timeout_ms / 1000,
+            max_audio_s=settings.max_utterance_s * 2,
+            retry_percent=settings.retry_percent,
+        ),
     )
-    return engine, f"model {settings.stt_model} at {PREFIX}STT_URL"
+    return engine, f"model {model} at {PREFIX}{prefix}_URL"
+
+
+def _made(prefix: str, make: Callable[[], Any]) -> Any:
+    try:
+        return make()
+    except ValueError as error:
+        raise EngineError(f"{PREFIX}{prefix}_URL or _API_KEY: {error}") from None
 
 
 def _pocketsphinx(settings: Settings) -> tuple[Any, str]:
@@ -103,18 +177,30 @@ def _pocketsphinx(settings: Settings) -> tuple[Any, str]:
 
 
 def _openai_llm(settings: Settings) -> tuple[Any, str]:
-    url = _server(settings.llm_url, "LLM_URL", settings)
+    return _llm_at("LLM", settings.llm_url, settings.llm_model, settings.llm_api_key, settings)
+
+
+def _backup_llm(settings: Settings) -> tuple[Any, str]:
+    url, model = settings.llm_backup_url, settings.llm_backup_model
+    return _llm_at("LLM_BACKUP", url, model, settings.llm_backup_api_key, settings)
+
+
+def _llm_at(prefix: str, url: str, model: str, key: str, settings: Settings) -> tuple[Any, str]:
     from workers.llm.openai import OpenAiLlm
 
-    engine = OpenAiLlm(
-        url,
-        settings.llm_model,
-        settings.llm_api_key,
-        connect_timeout_s=settings.connect_timeout_ms / 1000,
-        first_token_s=settings.first_token_ms / 1000,
-        token_gap_s=settings.token_gap_ms / 1000,
+    engine = _made(
+        prefix,
+        lambda: OpenAiLlm(
+            _server(url, f"{prefix}_URL"),
+            model,
+            key,
+            connect_timeout_s=settings.connect_timeout_ms / 1000,
+            first_token_s=settings.first_token_ms / 1000,
+            token_gap_s=settings.token_gap_ms / 1000,
+            retry_percent=settings.retry_percent,
+        ),
     )
-    return engine, f"model {settings.llm_model} at {PREFIX}LLM_URL"
+    return engine, f"model {model} at {PREFIX}{prefix}_URL"
 
 
 def _intents(settings: Settings) -> tuple[Any, str]:
@@ -124,17 +210,32 @@ def _intents(settings: Settings) -> tuple[Any, str]:
 
 
 def _openai_tts(settings: Settings) -> tuple[Any, str]:
-    url = _server(settings.tts_url, "TTS_URL", settings)
+    return _tts_at("TTS", settings.tts_url, settings.tts_model, settings.tts_voice,
+                   settings.tts_api_key, settings)  # fmt: skip
+
+
+def _backup_tts(settings: Settings) -> tuple[Any, str]:
+    return _tts_at("TTS_BACKUP", settings.tts_backup_url, settings.tts_backup_model,
+                   settings.tts_backup_voice, settings.tts_backup_api_key, settings)  # fmt: skip
+
+
+def _tts_at(
+    prefix: str, url: str, model: str, voice: str, key: str, settings: Settings
+) -> tuple[Any, str]:
     from workers.tts.openai import OpenAiTts
 
-    engine = OpenAiTts(
-        url,
-        settings.tts_model,
-        settings.tts_voice,
-        settings.tts_api_key,
-        connect_timeout_s=settings.connect_timeout_ms / 1000,
+    engine = _made(
+        prefix,
+        lambda: OpenAiTts(
+            _server(url, f"{prefix}_URL"),
+            model,
+            voice,
+            key,
+            connect_timeout_s=settings.connect_timeout_ms / 1000,
+            retry_percent=settings.retry_percent,
+        ),
     )
-    return engine, f"voice {settings.tts_voice} at {PREFIX}TTS_URL"
+    return engine, f"voice {voice} at {PREFIX}{prefix}_URL"
 
 
 def _piper(settings: Settings) -> tuple[Any, str]:
@@ -168,4 +269,5 @@ MAKERS: dict[Stage, dict[str, Maker]] = {
     "llm": {"openai": _openai_llm, "intents": _intents},
     "tts": {"openai": _openai_tts, "piper": _piper, "flite": _flite, "espeak": _espeak},
 }
+_BACKUPS: dict[Stage, Maker] = {"stt": _backup_stt, "llm": _backup_llm, "tts": _backup_tts}
 assert tuple(MAKERS) == STAGES

@@ -1,10 +1,12 @@
 """A provider over HTTP: one pooled client, deadlines, retries, and errors that tell no secrets.
 
     ProviderError            what the engines turn into their own error
+    ├── Refused              this request alone is at fault: 400, 413, 422
     └── Retryable            worth another attempt: connecting failed, 429, 500, 502, 503, 504
 
 Retries wait 100, 300, 900 ms (with jitter), or as long as Retry-After says if that fits; none
-starts past the deadline, and none after the first byte of an answer was used.
+starts past the deadline, none after the first byte of an answer was used, and none over the
+budget: see retry_budget.py.
 
 The waits of its sockets end at points in time: see http_connections.py.
 """
@@ -24,12 +26,14 @@ import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
 from workers.http_connections import pool, until
+from workers.retry_budget import RetryBudget
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_EVENT_BYTES = 1024 * 1024
 MAX_BRACKETS = 10_000  # no answer of ours nests, and a parser's stack is finite
 WAITS_S = (0.1, 0.3, 0.9)
 RETRY_STATUS = frozenset({429, 500, 502, 503, 504})
+REFUSED_STATUS = frozenset({400, 413, 422})
 # After an answer's last word: what is left of it is read, or its connection can't be used again.
 DRAIN_S = 0.02
 DRAIN_BYTES = 64 * 1024
@@ -38,7 +42,18 @@ Result = TypeVar("Result")
 
 
 class ProviderError(Exception):
-    """str() is a reason for the operator: no key, no URL, nothing of what was sent or came."""
+    """str() is a reason for the operator: no key, no URL, nothing of what was sent or came.
+
+    counts: whether it tells of a provider in trouble, rather than of what we asked for.
+    """
+
+    counts = True
+
+
+class Refused(ProviderError):
+    """The request is not to the provider's liking; others may be."""
+
+    counts = False
 
 
 class Retryable(ProviderError):
@@ -61,7 +76,7 @@ class Deadline:
 
     def check(self) -> None:
         if self.left_s <= 0:
-            raise ProviderError("the deadline passed")
+            raise Refused("the deadline passed")
 
 
 class Provider:
@@ -71,6 +86,7 @@ class Provider:
     are those of the environment (HTTPS_PROXY, NO_PROXY). Raises ValueError for a URL or a key that
     can't be used.
 
+    retry_percent: of the requests, how many may be tried again; in the last minute.
     http2: requests share one connection where the server offers it, and its fate: the time-out
     of one fails others that go well, so it is off.
     """
@@ -83,6 +99,7 @@ class Provider:
         connect_timeout_s: float,
         connections: int = 64,
         http2: bool = False,
+        retry_percent: int = 10,
     ) -> None:
         try:
             self._base = httpx.URL(base_url)
@@ -97,7 +114,13 @@ class Provider:
         if api_key:
             self._headers["Authorization"] = f"Bearer {api_key}"
         self._connect_s = connect_timeout_s
+        self.retries = RetryBudget(retry_percent)
         self._pool = pool(self._base, connections, http2)
+
+    @property
+    def host(self) -> str:
+        """The provider's host, and its port where that is not the usual one."""
+        return self._base.netloc.decode()
 
     def close(self) -> None:
         self._pool.close()
@@ -115,10 +138,11 @@ class Provider:
             return base * random.uniform(0.8, 1.2)  # noqa: S311
 
         def stop(state: RetryCallState) -> bool:
-            return stop_after_attempt(len(WAITS_S) + 1)(state) or (
-                wait_s(state) + self._connect_s / 10 > deadline.left_s
-            )
+            last = stop_after_attempt(len(WAITS_S) + 1)(state)
+            late = wait_s(state) + self._connect_s / 10 > deadline.left_s
+            return last or late or not self.retries.retry()
 
+        self.retries.request()
         for one in Retrying(
             retry=retry_if_exception_type(Retryable), stop=stop, wait=wait_s, reraise=True
         ):
@@ -214,6 +238,8 @@ class Answer:
             self._drain()
             if status in RETRY_STATUS:
                 raise Retryable(f"status {status}", _retry_after(self._headers))
+            if status in REFUSED_STATUS:
+                raise Refused(f"status {status}")
             raise ProviderError(f"status {status}")
         if self._headers.get("Content-Encoding", "identity") != "identity":
             raise ProviderError("a compressed answer, which was not asked for")

@@ -1,10 +1,10 @@
 """The three jobs of a turn: what RQ calls, by name, and nothing else.
 
-Each is dispatched when the caller begins to speak, waits on its stream for input, and passes
-on what it makes while it makes it: a partial transcript, a sentence, a piece of speech. What
-goes wrong is told to the listener (Failed), which owns the turn and decides; downstream stages
-are told to stop (Cancel). A job keeps nothing: if its process dies, the turn's deadline in the
-listener passes, and that is all.
+Each is dispatched when the caller begins to speak, waits on its stream for input, and tells the
+listener what it makes while it makes it: a partial transcript, a sentence, a piece of speech.
+What goes wrong is told as well (Failed). The listener owns the turn and decides: a job knows
+nothing of the next stage, nor of another attempt at its own. A job keeps nothing: if its process
+dies, the listener has another one do it.
 """
 
 from __future__ import annotations
@@ -12,18 +12,21 @@ from __future__ import annotations
 import logging
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
+from typing import Any
 
 import redis
 
 from workers import streams
 from workers.bot import Bot
+from workers.engines import Level
+from workers.http_provider import ProviderError
 from workers.llm.engine import LlmEngine, LlmError, Request
 from workers.messages import (
     Audio,
     AudioEnd,
-    Cancel,
     Decision,
     Failed,
     Final,
@@ -47,17 +50,24 @@ log = logging.getLogger(__name__)
 SPEECH_PIECE_BYTES = 6400  # 400 ms: few entries, and the first still leaves early
 PARTIAL_EVERY_S = 0.2
 MAX_BOTS = 64
-NEXT: dict[Stage, Stage] = {"stt": "llm", "llm": "tts"}
+EngineErrors = (SttError, LlmError, TtsError)
+
+
+class NoEngine(Exception):
+    """Each engine from the wanted level on has an open breaker."""
 
 
 @dataclass(slots=True)
 class Context:
-    """What a worker process has: Redis, its engine, the bots it has seen lately."""
+    """What a worker process has: Redis, its engines, the bots it has seen lately.
+
+    name: of the worker, under which it says that it lives.
+    """
 
     client: redis.Redis
     stage: Stage
-    engine: SttEngine | LlmEngine | TtsEngine
-    ttl_s: int
+    levels: list[Level]
+    name: str
     _bots: OrderedDict[str, Bot] = field(default_factory=OrderedDict)
     _lock: Lock = field(default_factory=Lock)
 
@@ -73,11 +83,19 @@ class Context:
                 self._bots.popitem(last=False)
         return bot
 
-    def tell(self, turn: Turn, *messages: Message, down: Message | None = None) -> None:
-        """Messages to the listener and one down to the next stage, in one round trip."""
+    def choose(self, level: int) -> int:
+        """The first level from this one on whose provider is not known to be out. Raises
+        NoEngine."""
+        level = min(level, len(self.levels) - 1)
+        for at in range(level, len(self.levels)):
+            breaker = self.levels[at].breaker
+            if breaker is None or breaker.closed():
+                return at
+        raise NoEngine("all providers are out")
+
+    def tell(self, turn: Turn, *messages: Message) -> None:
+        """Messages to the listener, in one round trip."""
         pipe = self.client.pipeline(transaction=False)
-        if down is not None and self.stage in NEXT:
-            streams.feed(pipe, turn, NEXT[self.stage], down, self.ttl_s)
         for message in messages:
             streams.publish(pipe, turn, message)
         pipe.execute()
@@ -85,26 +103,48 @@ class Context:
 
 def run(context: Context, turn: Turn) -> None:
     """Do the stage's job of a turn, and tell the listener if that fails."""
-    work = {"stt": transcribe, "llm": reply, "tts": speak}[context.stage]
+    name = context.stage
     try:
+        at = context.choose(turn.level)
+        level = context.levels[at]
+        name = level.engine.name
         inbox = streams.Inbox(context.client, turn, context.stage)
-        context.tell(turn, Started(context.stage, context.engine.name))
-        work(context, turn, inbox)
+        context.tell(turn, Started(context.stage, name, at, context.name))
+        _work(context, level, turn, inbox)
     except streams.Cancelled:
-        context.tell(turn, down=Cancel())
-    except (SttError, LlmError, TtsError, MessageError, streams.InputLost) as error:
+        log.debug("%s %s: cancelled", turn.call, turn.epoch)
+    except (*EngineErrors, MessageError, NoEngine, streams.InputLost) as error:
         _give_up(context, turn, f"{type(error).__name__}: {error}")
     except redis.RedisError:
         raise  # there is nobody to tell
     except Exception as error:
         # The engine's own defect. Its text may hold the caller's words: the type must do.
-        _give_up(context, turn, f"{context.engine.name}: {type(error).__name__}")
+        _give_up(context, turn, f"{name}: {type(error).__name__}")
         raise
+
+
+def _work(context: Context, level: Level, turn: Turn, inbox: streams.Inbox) -> None:
+    work: dict[Stage, Callable[[Context, Any, Turn, streams.Inbox], None]]
+    work = {"stt": transcribe, "llm": reply, "tts": speak}
+    try:
+        work[context.stage](context, level.engine, turn, inbox)
+    except EngineErrors as error:
+        if level.breaker is not None and provider_failed(error):
+            level.breaker.failed()
+        raise
+    if level.breaker is not None:
+        level.breaker.succeeded()
+
+
+def provider_failed(error: Exception) -> bool:
+    """Whether an engine's error tells of a provider in trouble."""
+    cause = error.__cause__
+    return isinstance(cause, ProviderError) and cause.counts
 
 
 def _give_up(context: Context, turn: Turn, reason: str) -> None:
     log.warning("%s %s: %s gave up: %s", turn.call, turn.epoch, context.stage, reason)
-    context.tell(turn, Failed(context.stage, reason[:200]), down=Cancel())
+    context.tell(turn, Failed(context.stage, reason[:200]))
 
 
 def hints(bot: Bot, asked: str | None, language: str) -> Hints:
@@ -121,24 +161,26 @@ def hints(bot: Bot, asked: str | None, language: str) -> Hints:
 def warm(context: Context, sha: str, slots: int) -> None:
     """Have ready what a bot's first turn would otherwise wait for: language models, vectors."""
     bot = context.bot(sha)
-    if context.stage == "stt":
-        stt: SttEngine = context.engine  # type: ignore[assignment]
-        for asked in (None, "confirm", *bot.slots):
-            opened = []
-            try:
-                for _ in range(slots):
-                    opened.append(stt.open(hints(bot, asked, bot.language)))
-            finally:
-                for utterance in opened:
-                    utterance.close()
-    elif context.stage == "llm":
-        llm: LlmEngine = context.engine  # type: ignore[assignment]
-        llm.warm(bot)
+    for level in context.levels:
+        if context.stage == "stt":
+            _warm_stt(level.engine, bot, slots)
+        elif context.stage == "llm":
+            level.engine.warm(bot)
 
 
-def transcribe(context: Context, turn: Turn, inbox: streams.Inbox) -> None:
+def _warm_stt(stt: SttEngine, bot: Bot, slots: int) -> None:
+    for asked in (None, "confirm", *bot.slots):
+        opened = []
+        try:
+            for _ in range(slots):
+                opened.append(stt.open(hints(bot, asked, bot.language)))
+        finally:
+            for utterance in opened:
+                utterance.close()
+
+
+def transcribe(context: Context, engine: SttEngine, turn: Turn, inbox: streams.Inbox) -> None:
     """stt: audio in, partials and the final text out."""
-    engine: SttEngine = context.engine  # type: ignore[assignment]
     utterance = engine.open(hints(context.bot(turn.bot), turn.state.asked, turn.language))
     told = 0.0
     try:
@@ -153,26 +195,27 @@ def transcribe(context: Context, turn: Turn, inbox: streams.Inbox) -> None:
         heard = utterance.finish(turn.answer_s)
     finally:
         utterance.close()
-    final = Final(heard.text, heard.confidence)
-    context.tell(turn, final, down=final)
+    context.tell(turn, Final(heard.text, heard.confidence))
 
 
-def reply(context: Context, turn: Turn, inbox: streams.Inbox) -> None:
+def reply(context: Context, engine: LlmEngine, turn: Turn, inbox: streams.Inbox) -> None:
     """llm: the caller's text in, a decision and sentences out."""
-    engine: LlmEngine = context.engine  # type: ignore[assignment]
     bot = context.bot(turn.bot)
     final = next(m for m in inbox.messages(turn.listen_s) if isinstance(m, Final))
-    request = Request(bot, turn.state, turn.history, final.text, final.keyed)
+    request = Request(bot, turn.state, turn.history, final.text, final.keyed, turn.said)
     splitter = SentenceSplitter()
-    count = 0
+    count = len(turn.said)
+    repeated = list(turn.said)  # what an engine that can't go on says once more
     decided = False
 
     def say(texts: list[str]) -> None:
         nonlocal count
         for text in texts:
-            sentence = Sentence(count, text)
+            if repeated and repeated.pop(0) == text:
+                continue
+            repeated.clear()
+            context.tell(turn, Sentence(count, text))
             count += 1
-            context.tell(turn, sentence, down=sentence)
 
     for piece in engine.reply(request, turn.answer_s):
         inbox.check()
@@ -184,18 +227,16 @@ def reply(context: Context, turn: Turn, inbox: streams.Inbox) -> None:
     say(splitter.flush())
     if not decided:
         context.tell(turn, Decision(turn.state))
-    end = SentencesEnd(count)
-    context.tell(turn, end, down=end)
+    context.tell(turn, SentencesEnd(count))
 
 
-def speak(context: Context, turn: Turn, inbox: streams.Inbox) -> None:
-    """tts: sentences in, speech out."""
-    engine: TtsEngine = context.engine  # type: ignore[assignment]
+def speak(context: Context, engine: TtsEngine, turn: Turn, inbox: streams.Inbox) -> None:
+    """tts: sentences in, speech out; those of turn.said are out already."""
     for message in inbox.messages(turn.listen_s):
         if isinstance(message, SentencesEnd):
             context.tell(turn, SpeechEnd(message.count - 1, last=True))
             return
-        if not isinstance(message, Sentence):
+        if not isinstance(message, Sentence) or message.index < len(turn.said):
             continue
         seq = 0
         rest = b""

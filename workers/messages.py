@@ -1,14 +1,18 @@
 """What crosses the streams, one small dataclass per message, both directions.
 
-    listener ──Audio, AudioEnd──▶ stt ──Partial, Final──▶ llm ──Sentence, SentencesEnd──▶ tts
-        ▲                          │                       │                                │
-        └── Started, Partial, Final, Decision, Sentence, Speech, SpeechEnd, Failed ─────────┘
+    listener ──Audio, AudioEnd──▶ stt ──Partial, Final────────────────────┐
+       │ ▲                                                                │
+       │ └────────────────────────────────────────────────────────────────┤
+       ├──Final──────────────────▶ llm ──Decision, Sentence, SentencesEnd─┤
+       └──Sentence, SentencesEnd─▶ tts ──Speech, SpeechEnd────────────────┘
 
-Cancel goes from the listener to each stage; a stage that fails sends it down to the next.
+All goes through the listener, which owns the turn: where a stage is tried twice, it alone says
+whose result counts. Each stage also says Started and, where it gives up, Failed; Cancel goes
+from the listener to a stage.
 
 A message is one stream entry: field `t` names its type, the others are its own. Bytes cross
 as they are, text as UTF-8, numbers as decimal text, the rest as JSON. On the listener's own
-stream an entry carries its address too: `call`, `epoch`.
+stream an entry carries its address too: `call`, `epoch`, `attempt`.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from typing import Any, Literal, get_args, get_type_hints
 
 MAX_TEXT_CHARACTERS = 4000
 MAX_PCM_BYTES = 64_000  # four seconds at 8 kHz: no single entry is larger
+ALL = -1  # attempts of a turn
 
 Stage = Literal["stt", "llm", "tts"]
 Action = Literal["none", "transfer", "menu", "hangup"]
@@ -67,15 +72,20 @@ class AudioEnd:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """The turn is closed: whoever reads this stops work on it. Goes down the stages."""
+    """Whoever reads this stops work: on attempt so-and-so, or on all of the turn (ALL)."""
+
+    attempt: int = ALL
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A worker took the stage's job; engine says with what."""
+    """A worker took the stage's job. level: of the engine that it works with, 0 the first.
+    worker: its name, by which it says that it lives."""
 
     stage: Stage
     engine: str
+    level: int = 0
+    worker: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +152,7 @@ class SpeechEnd:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A stage gave up. reason is for the operator and holds nothing of caller or model."""
+    """An attempt gave up. reason is for the operator and holds nothing of caller or model."""
 
     stage: Stage
     reason: str
@@ -171,6 +181,9 @@ class Turn:
     epoch: grows by one with each turn of a call; an answer with another epoch is not played.
     out: the listener's own stream. bot: the sha under which the definition lies in Redis.
     listen_s: how long the input may take to arrive. answer_s: how long the stage itself may take.
+    attempt: counts from 0 within turn and stage. level: 0 the stage's engine, 1 its backup, and
+    so on down to the embedded one. said: the sentences of this answer that are out already, from
+    an attempt that broke off: llm goes on after them, tts leaves them out.
     """
 
     call: str
@@ -182,6 +195,9 @@ class Turn:
     language: str = "en"
     state: DialogState = field(default_factory=DialogState)
     history: tuple[Line, ...] = ()
+    attempt: int = 0
+    level: int = 0
+    said: tuple[str, ...] = ()
 
 
 _TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Message)}
@@ -238,6 +254,7 @@ def turn_from_json(text: str) -> Turn:
         values = json.loads(text)
         values["state"] = DialogState(**values["state"])
         values["history"] = tuple(Line(**line) for line in values["history"])
+        values["said"] = tuple(values["said"])
         return Turn(**values)
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise MessageError(f"Turn: {type(error).__name__}") from None

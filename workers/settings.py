@@ -65,6 +65,26 @@ class Settings:
         500, "Calls at once; more are refused and go to the menu.", low=1, high=10000
     )
     max_calls_per_s: int = _set(50, "New calls in a second; more are refused.", low=1, high=10000)
+    shed_lag_ms: int = _set(
+        200,
+        "Media clock this late for a second: new calls go to the menu without the assistant.",
+        low=20,
+        high=5000,
+    )
+    shed_sessions_percent: int = _set(
+        90, "The switch's sessions in use, of its maximum, from which on the same.", low=1, high=100
+    )
+    shed_idle_percent: int = _set(
+        10, "The switch's idle CPU below which the same; 0: never.", low=0, high=99
+    )
+    drain_s: int = _set(
+        600, "After SIGTERM: for calls to end, until they are handed over.", low=0, high=7200
+    )
+    accompany_s: int = _set(
+        3600, "A transferred call is followed to its hang-up for so long.", low=0, high=86400
+    )
+    metrics_host: str = _set("127.0.0.1", "Address for /metrics, /live and /ready.")
+    metrics_port: int = _set(9184, "TCP port for them; 0: none.", low=0, high=65535)
     esl_timeout_ms: int = _set(
         3000,
         "A reply of FreeSWITCH that takes longer ends our part of the call.",
@@ -74,9 +94,9 @@ class Settings:
     context: str = _set("eslbot", "Dialplan context of the native menu.")
     menu_extension: str = _set("9000", "Extension of the native menu in that context.")
     watchdog_s: int = _set(
-        6,
+        3,
         "Without a renewal for so long FreeSWITCH takes the call to the native menu.",
-        low=3,
+        low=2,
         high=60,
     )
     # -- media
@@ -108,12 +128,6 @@ class Settings:
     )
     dtmf_gap_ms: int = _set(2500, "Pause after a key that ends an entry.", low=300, high=20000)
     # -- a turn
-    turn_deadline_ms: int = _set(
-        4000,
-        "From the end of the utterance to the first audio, else the menu.",
-        low=500,
-        high=30000,
-    )
     audio_chunk_ms: int = _set(100, "Caller's audio in one entry of the stream.", low=20, high=500)
     history_lines: int = _set(20, "Lines of the conversation that a model sees.", low=0, high=100)
     stream_ttl_s: int = _set(120, "Streams of a turn expire after this.", low=30, high=3600)
@@ -121,6 +135,18 @@ class Settings:
     worker_slots: int = _set(32, "Jobs at once in one llm or tts process.", low=1, high=512)
     stt_slots: int = _set(4, "Utterances at once in one stt process.", low=1, high=64)
     connect_timeout_ms: int = _set(1000, "To connect to a provider.", low=50, high=10000)
+    retry_percent: int = _set(
+        10, "Requests to a provider, in a minute, that may be tried again.", low=0, high=100
+    )
+    breaker_failures: int = _set(
+        3, "Failures in a row that open a provider's breaker.", low=1, high=100
+    )
+    breaker_open_ms: int = _set(
+        5000, "An open breaker's time to the first probe, and between two.", low=100, high=600000
+    )
+    health_probe_s: int = _set(
+        30, "A provider unused for so long is asked how it is; 0: never.", low=0, high=3600
+    )
     first_token_ms: int = _set(2500, "Until a model's first token.", low=100, high=30000)
     token_gap_ms: int = _set(1500, "Between two tokens of a model.", low=100, high=30000)
     stt: str = _set(
@@ -129,6 +155,14 @@ class Settings:
     stt_url: str = _set("", "Base URL of an OpenAI-compatible server for speech-to-text.")
     stt_model: str = _set("whisper-1", "Its model.")
     stt_api_key: str = _set("", "Its key.", secret=True)
+    stt_backup_url: str = _set("", "Base URL of a second such server, for when the first fails.")
+    stt_backup_model: str = _set("whisper-1", "Its model.")
+    stt_backup_api_key: str = _set("", "Its key.", secret=True)
+    stt_embedded: str = _set(
+        "on",
+        "Whether the engine that needs no provider steps in when all else fails.",
+        among=("on", "off"),
+    )
     whisper_model: str = _set(
         "", "faster-whisper: a model's folder, or its name on the hub (fetched at start)."
     )
@@ -141,6 +175,14 @@ class Settings:
     llm_url: str = _set("", "Base URL of an OpenAI-compatible server for chat completions.")
     llm_model: str = _set("gpt-4o-mini", "Its model.")
     llm_api_key: str = _set("", "Its key.", secret=True)
+    llm_backup_url: str = _set("", "Base URL of a second such server, for when the first fails.")
+    llm_backup_model: str = _set("gpt-4o-mini", "Its model.")
+    llm_backup_api_key: str = _set("", "Its key.", secret=True)
+    llm_embedded: str = _set(
+        "on",
+        "Whether the engine that needs no provider steps in when all else fails.",
+        among=("on", "off"),
+    )
     tts: str = _set(
         "auto", "Text-to-speech engine.", among=("auto", "openai", "piper", "flite", "espeak")
     )
@@ -148,6 +190,15 @@ class Settings:
     tts_model: str = _set("tts-1", "Its model.")
     tts_voice: str = _set("alloy", "Its voice.")
     tts_api_key: str = _set("", "Its key.", secret=True)
+    tts_backup_url: str = _set("", "Base URL of a second such server, for when the first fails.")
+    tts_backup_model: str = _set("tts-1", "Its model.")
+    tts_backup_voice: str = _set("alloy", "Its voice.")
+    tts_backup_api_key: str = _set("", "Its key.", secret=True)
+    tts_embedded: str = _set(
+        "on",
+        "Whether the engine that needs no provider steps in when all else fails.",
+        among=("on", "off"),
+    )
     piper_voice: str = _set("", "piper: path of a voice, NAME.onnx with NAME.onnx.json beside it.")
 
     @property

@@ -1,13 +1,17 @@
 """The key layout in Redis, and how entries are written, read and bounded.
 
     eslbot:{CALL}:EPOCH:audio   stream  listener → stt   ≤ MAX_TURN_ENTRIES, expires
-    eslbot:{CALL}:EPOCH:text    stream  stt → llm        "
-    eslbot:{CALL}:EPOCH:say     stream  llm → tts        "
+    eslbot:{CALL}:EPOCH:text    stream  listener → llm   "
+    eslbot:{CALL}:EPOCH:say     stream  listener → tts   "
     eslbot:out:LISTENER         stream  all stages → listener   ≤ MAX_OUT_ENTRIES, expires
     eslbot:log:CALL             stream  what happened in a call, for who watches; expires
     eslbot:bot:SHA              string  a bot's definition, JSON; expires, renewed by listeners
-    eslbot:worker:ROLE:NAME     string  a worker's engine, slots and the bots it is ready for,
+    eslbot:worker:ROLE:NAME     string  a worker's engines, slots and the bots it is ready for,
                                         JSON; expires in seconds
+    eslbot:alive:NAME           string  that worker lives; expires in ALIVE_MS
+    eslbot:listener:NAME        string  a listener's calls and state, JSON; expires in seconds
+    eslbot:breaker:PROVIDER     hash    see breaker.py; expires
+    eslbot:probed:PROVIDER      string  a provider's health was asked lately; expires
     rq:queue:stt|llm|tts        list    RQ's own: ids of jobs
     rq:job:ID                   hash    RQ's own: a job, JSON-serialised; expires
 
@@ -29,6 +33,7 @@ from rq.serializers import JSONSerializer
 
 from workers.bot import Bot
 from workers.messages import (
+    ALL,
     Audio,
     Cancel,
     Message,
@@ -54,11 +59,13 @@ MAX_OUT_ENTRIES = 20_000
 MAX_LOG_ENTRIES = 2_000
 BOT_TTL_S = 3600
 WORKER_TTL_S = 6
+LISTENER_TTL_S = 10
+ALIVE_MS = 1000
 FAILED_JOB_TTL_S = 3600
 
 
 class Cancelled(Exception):
-    """The turn was closed by its listener."""
+    """The listener wants no more of this attempt."""
 
 
 class InputLost(Exception):
@@ -89,6 +96,10 @@ def out_key(listener: str) -> str:
     return f"eslbot:out:{listener}"
 
 
+def listener_key(listener: str) -> str:
+    return f"eslbot:listener:{listener}"
+
+
 def log_key(call: str) -> str:
     return f"eslbot:log:{call}"
 
@@ -103,16 +114,21 @@ def feed(pipe: Any, turn: Turn, stage: Stage, message: Message, ttl_s: int) -> N
 
 def publish(pipe: Any, turn: Turn, message: Message) -> None:
     """Tell the listener; the entry carries the turn's address."""
-    fields = encode(message) | {"call": turn.call.encode(), "epoch": b"%d" % turn.epoch}
+    fields = encode(message)
+    fields |= {
+        "call": turn.call.encode(),
+        "epoch": b"%d" % turn.epoch,
+        "attempt": b"%d" % turn.attempt,
+    }
     pipe.xadd(turn.out, fields, maxlen=MAX_OUT_ENTRIES, approximate=True)
 
 
-def address(entry: Mapping[bytes, bytes]) -> tuple[str, int]:
-    """(call, epoch) of an entry on a listener's stream. Raises MessageError."""
+def address(entry: Mapping[bytes, bytes]) -> tuple[str, int, int]:
+    """(call, epoch, attempt) of an entry on a listener's stream. Raises MessageError."""
     try:
-        return entry[b"call"].decode(), int(entry[b"epoch"])
+        return entry[b"call"].decode(), int(entry[b"epoch"]), int(entry[b"attempt"])
     except (KeyError, ValueError):
-        raise MessageError("an entry without call and epoch") from None
+        raise MessageError("an entry without call, epoch and attempt") from None
 
 
 def enqueue(pipe: Any, queues: Mapping[Stage, Queue], turn: Turn, stage: Stage) -> None:
@@ -126,7 +142,7 @@ def enqueue(pipe: Any, queues: Mapping[Stage, Queue], turn: Turn, stage: Stage) 
         ttl=life_s,
         result_ttl=0,
         failure_ttl=FAILED_JOB_TTL_S,
-        description=f"{stage} {turn.call} {turn.epoch}",
+        description=f"{stage} {turn.call} {turn.epoch}.{turn.attempt}",
         status=JobStatus.QUEUED,
     )
     job.origin = queue.name
@@ -160,6 +176,7 @@ class Inbox:
     ) -> None:
         self._client = client
         self._key = stream_key(turn, stage)
+        self._attempt = turn.attempt
         self._clock = clock
         self._last = b"0"
         self._next_seq = 0
@@ -193,7 +210,9 @@ class Inbox:
             self._last = entry_id
             message = decode(fields)
             if isinstance(message, Cancel):
-                raise Cancelled
+                if message.attempt in (ALL, self._attempt):
+                    raise Cancelled
+                continue
             if isinstance(message, Audio):
                 if message.seq != self._next_seq:
                     raise InputLost(f"audio {self._next_seq} is missing")
@@ -223,8 +242,29 @@ def announce(client: redis.Redis, role: str, name: str, about: Mapping[str, Any]
     client.set(f"eslbot:worker:{role}:{name}", json.dumps(about), ex=WORKER_TTL_S)
 
 
+def introduce(client: redis.Redis, listener: str, about: Mapping[str, Any]) -> None:
+    """What a listener says of itself: a lease, so that nobody counts the calls of a dead one."""
+    client.set(listener_key(listener), json.dumps(about), ex=LISTENER_TTL_S)
+
+
+def beat(client: redis.Redis, name: str) -> None:
+    """A worker's heart beats."""
+    client.set(f"eslbot:alive:{name}", 1, px=ALIVE_MS)
+
+
+def alive(client: redis.Redis, names: Sequence[str]) -> set[str]:
+    """Of these workers, those whose heart beat within ALIVE_MS."""
+    found: Any = client.mget([f"eslbot:alive:{name}" for name in names]) if names else []
+    return {name for name, beats in zip(names, found, strict=True) if beats}
+
+
+def claim_probe(client: redis.Redis, provider: str, every_s: float) -> bool:
+    """True for one of all workers in every_s seconds."""
+    return bool(client.set(f"eslbot:probed:{provider}", 1, nx=True, px=int(every_s * 1000)))
+
+
 def retire(client: redis.Redis, role: str, name: str) -> None:
-    client.delete(f"eslbot:worker:{role}:{name}")
+    client.delete(f"eslbot:worker:{role}:{name}", f"eslbot:alive:{name}")
 
 
 def living(client: redis.Redis, role: str) -> Sequence[dict[str, Any]]:

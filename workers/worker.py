@@ -12,7 +12,6 @@ JSON: who can write to Redis can still not run code here.
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import threading
 import time
@@ -27,12 +26,11 @@ from rq.serializers import JSONSerializer
 
 from workers import jobs, streams
 from workers.messages import MessageError, turn_from_json
-from workers.stt.engine import SttError
+from workers.presence import Presence
 
 log = logging.getLogger(__name__)
 
 GRACE_S = 2.0  # for running jobs at shutdown; the listener survives their loss
-ANNOUNCE_EVERY_S = 2.0
 
 
 class PoolWorker(SimpleWorker):
@@ -135,22 +133,19 @@ class PoolWorker(SimpleWorker):
                 return
 
 
-def work(context: jobs.Context, queue: redis.Redis, slots: int, about: dict[str, Any]) -> None:
+def work(context: jobs.Context, queue: redis.Redis, slots: int, health_s: float) -> None:
     """Serve until told to stop. Redis may go and come back meanwhile.
 
     queue: a client of RQ's own: RQ blocks on it for longer than the jobs' client may.
     """
-    name = f"{context.stage}-{os.uname().nodename}-{os.getpid()}"
-    stopped = threading.Event()
-    announcer = threading.Thread(
-        target=_announce, args=(context, name, about, stopped), name="announce", daemon=True
-    )
-    announcer.start()
+    presence = Presence(context, slots, health_s)
+    presence.start()
     pause_s = 0.5
     try:
         while True:
             try:
-                worker = PoolWorker(context, queue, slots, f"{name}-{time.monotonic_ns()}")
+                unique = f"{context.name}-{time.monotonic_ns()}"
+                worker = PoolWorker(context, queue, slots, unique)
                 worker.work(logging_level="WARNING")
                 if worker.stopping:
                     worker.finish()
@@ -163,28 +158,4 @@ def work(context: jobs.Context, queue: redis.Redis, slots: int, about: dict[str,
     except (KeyboardInterrupt, StopRequested):
         return
     finally:
-        stopped.set()
-        announcer.join(2.0)
-
-
-def _announce(
-    context: jobs.Context, name: str, about: dict[str, Any], stopped: threading.Event
-) -> None:
-    """Say that this worker lives, and get ready for each bot that listeners serve."""
-    ready: list[str] = []
-    while True:
-        try:
-            streams.announce(context.client, context.stage, name, about | {"ready": ready})
-            new = [sha for sha in streams.bots(context.client) if sha not in ready]
-            for sha in new:
-                jobs.warm(context, sha, about["slots"])
-                ready = [*ready[1 - jobs.MAX_BOTS :], sha]
-            if new:
-                continue
-            if stopped.wait(ANNOUNCE_EVERY_S):
-                streams.retire(context.client, context.stage, name)
-                return
-        except (redis.RedisError, streams.InputLost, SttError):
-            # Redis is away, a bot has just expired, or all slots are busy: another time.
-            if stopped.wait(ANNOUNCE_EVERY_S):
-                return
+        presence.stop()

@@ -21,14 +21,14 @@ TICK_S = 0.02
 
 
 class Clock:
-    """on_tick: called at the end of each tick with its time; must not wait."""
+    """on_tick(now, late_s): called at the end of each tick; must not wait."""
 
-    def __init__(self, vad: Vad, on_tick: Callable[[float], None]) -> None:
+    def __init__(self, vad: Vad, on_tick: Callable[[float, float], None]) -> None:
         self._vad = vad
         self._on_tick = on_tick
         self._legs: set[Leg] = set()
         self._running = False
-        self.late_ticks = 0  # began more than a tick after their time
+        self.lag_s = 0.0  # how late ticks are, on average of about a second
 
     def add(self, leg: Leg) -> None:
         self._legs.add(leg)
@@ -46,10 +46,14 @@ class Clock:
         due = time.monotonic()
         while self._running:
             now = time.monotonic()
-            if now - due > TICK_S:
-                self.late_ticks += 1
+            late_s = max(0.0, now - due)
+            # Each tick counts for the time that it stands for, so that a late one counts more.
+            share = min(1.0, TICK_S + late_s)
+            self.lag_s += (late_s - self.lag_s) * share
+            if late_s > TICK_S:
                 due = now
             self.tick(now)
+            self._on_tick(now, late_s)
             due += TICK_S
             gevent.sleep(max(0.0, due - time.monotonic()))
 
@@ -80,4 +84,3 @@ class Clock:
                 except Exception:
                     log.exception("a leg's endpointing failed")
             waiting = [(leg, found) for leg, found in waiting if found]
-        self._on_tick(now)

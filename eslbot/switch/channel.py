@@ -33,11 +33,17 @@ class Dialplan:
 
     listeners: list[str]
     socket_resume: bool = True
-    watchdog_s: float | None = 6.0
+    watchdog_s: float | None = 3.0
     menu_extension: str = "9000"
     context: str = "eslbot"
     destinations: set[str] = field(default_factory=lambda: {"2000", "2001"})
     full: bool = True
+    # What is heard where the call goes on without a listener: "native", "extension".
+    audio: dict[str, bytes] = field(default_factory=dict)
+    # What `api status` says.
+    sessions: int = 1
+    max_sessions: int = 1000
+    idle_percent: float = 98.63
 
 
 class Channel:
@@ -79,6 +85,7 @@ class Channel:
         self._udp: socket.socket | None = None
         self._remote: tuple[str, int] | None = None
         self._from_bot: deque[bytes] = deque()
+        self._elsewhere = bytearray()  # still to be heard of the menu's or an agent's voice
         self._watchdog: tuple[float, str] | None = None
         self._parked_since: float | None = None
         self._changed = Event()
@@ -135,9 +142,11 @@ class Channel:
             self._tell("DTMF", extra, with_variables=False)
             self._note(f"key {digit}")
 
-    def hangup(self, cause: str = "NORMAL_CLEARING") -> None:
+    def hangup(self, cause: str = "NORMAL_CLEARING", disposition: str = "recv_bye") -> None:
+        """disposition: recv_bye where the caller ends the call, send_bye where the switch does."""
         if self.where == "hungup":
             return
+        self.variables["sip_hangup_disposition"] = disposition
         self._go("hungup")
         self.headers["Answer-State"] = "hangup"
         self.headers["Hangup-Cause"] = cause
@@ -176,6 +185,7 @@ class Channel:
 
     def _go(self, where: str) -> None:
         self.where = where
+        self._elsewhere = bytearray(self.dialplan.audio.get(where.partition(":")[0], b""))
         self._note(where)
 
     # -- the dialplan
@@ -224,7 +234,7 @@ class Channel:
         elif extension in self.dialplan.destinations:
             self._go(f"extension:{extension}")
         else:
-            self.hangup("NO_ROUTE_DESTINATION")
+            self.hangup("NO_ROUTE_DESTINATION", "send_bye")
 
     # -- what the listener asks for
 
@@ -233,7 +243,7 @@ class Channel:
         if headers.get("call-command") == "unicast":
             self._unicast(headers)
         elif headers.get("call-command") == "hangup":
-            self.hangup(headers.get("hangup-cause", "NORMAL_CLEARING"))
+            self.hangup(headers.get("hangup-cause", "NORMAL_CLEARING"), "send_bye")
         else:
             gevent.spawn(self._execute, headers)
 
@@ -258,7 +268,7 @@ class Channel:
             name, _, value = arg.partition("=")
             self.variables[name] = value
         elif application == "hangup":
-            self.hangup(arg or "NORMAL_CLEARING")
+            self.hangup(arg or "NORMAL_CLEARING", "send_bye")
             return
         elif application == "transfer":
             self._complete(application, response, event_uuid, arg)
@@ -268,7 +278,7 @@ class Channel:
             return
         elif application not in HARMLESS:
             # switch_core_session.c: an application that is not loaded hangs up.
-            self.hangup("DESTINATION_OUT_OF_ORDER")
+            self.hangup("DESTINATION_OUT_OF_ORDER", "send_bye")
             return
         self._complete(application, response, event_uuid, arg)
 
@@ -340,8 +350,22 @@ class Channel:
                 self.hangup()
                 return "+OK\n"
             case "status":
-                return "UP 0 years\n"
+                return self._status()
         return f"-ERR {name} Command not found!\n"
+
+    def _status(self) -> str:
+        plan = self.dialplan
+        return (
+            "UP 0 years, 0 days, 0 hours, 0 minutes, 4 seconds, 753 milliseconds, "
+            "314 microseconds\n"
+            "FreeSWITCH (Version 1.11.3-dev  64bit) is ready\n"
+            "0 session(s) since startup\n"
+            f"{plan.sessions} session(s) - peak 0, last 5min 0 \n"
+            "0 session(s) per Sec out of max 200, peak 0, last 5min 0 \n"
+            f"{plan.max_sessions} session(s) max\n"
+            f"min idle cpu 0.00/{plan.idle_percent:.2f}\n"
+            "Current Stack Size/Max 240K/8192K\n"
+        )
 
     def _tell(self, name: str, extra: dict[str, str], with_variables: bool = True) -> None:
         if self.peer is not None:
@@ -379,6 +403,9 @@ class Channel:
             self._receive()
             if self._from_bot:
                 heard = self._from_bot.popleft()
+        elif self._elsewhere:
+            heard = bytes(self._elsewhere[: self._frame_bytes])
+            del self._elsewhere[: self._frame_bytes]
         self.recording.tick(spoken, heard)
 
     def _receive(self) -> None:

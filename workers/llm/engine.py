@@ -20,6 +20,8 @@ class Request:
 
     text: what the caller said or keyed in, as recognised.
     history: earlier lines of the call, oldest first, the bot's cut to what was heard.
+    said: sentences of the answer that the caller has had already, from an attempt that broke off.
+    An engine goes on after them, or gives the same answer from its beginning.
     """
 
     bot: Bot
@@ -27,6 +29,7 @@ class Request:
     history: tuple[Line, ...]
     text: str
     keyed: bool = False
+    said: tuple[str, ...] = ()
 
 
 class LlmEngine(Protocol):

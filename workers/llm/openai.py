@@ -30,6 +30,7 @@ MAX_REPLY = 2000  # characters
 MAX_ARGUMENTS = 4000
 MAX_TOOLS = 4
 MAX_TOKENS = 300
+GO_ON = "The line broke off here. Go on with your answer after these words, repeating none."
 
 
 @dataclass(slots=True)
@@ -58,11 +59,29 @@ class OpenAiLlm:
         connect_timeout_s: float,
         first_token_s: float,
         token_gap_s: float,
+        retry_percent: int = 10,
     ) -> None:
-        self._provider = Provider(url, api_key, connect_timeout_s=connect_timeout_s)
+        self.provider = Provider(
+            url, api_key, connect_timeout_s=connect_timeout_s, retry_percent=retry_percent
+        )
         self._model = model
         self._first_token_s = first_token_s
         self._token_gap_s = token_gap_s
+        self.provider_name = f"{model}@{self.provider.host}"
+
+    def probe(self, timeout_s: float) -> None:
+        """A request as small as can be. Raises LlmError."""
+        body = {"model": self._model, "messages": [{"role": "user", "content": "ping"}],
+                "stream": True, "max_tokens": 1}  # fmt: skip
+        deadline = Deadline(timeout_s)
+        try:
+            with self.provider.post(
+                "chat/completions", deadline=deadline, first_s=self._first_token_s, json=body
+            ) as reply:
+                for data in reply.events():
+                    parse_json(data)
+        except ProviderError as error:
+            raise LlmError(str(error)) from error
 
     def warm(self, bot: Bot) -> None:
         """Nothing to do: the provider keeps what it keeps."""
@@ -72,12 +91,12 @@ class OpenAiLlm:
         deadline = Deadline(timeout_s)
         answer = _Answer()
         try:
-            yield from self._provider.retrying(
+            yield from self.provider.retrying(
                 deadline, lambda: self._begin(request, answer, deadline)
             )
             yield from self._act(request, answer)
         except ProviderError as error:
-            raise LlmError(str(error)) from None
+            raise LlmError(str(error)) from error
 
     def _begin(self, request: Request, answer: _Answer, deadline: Deadline) -> Iterator[str]:
         words = self._ask(request, answer, deadline)
@@ -99,7 +118,7 @@ class OpenAiLlm:
             "temperature": 0.2,
             "max_tokens": MAX_TOKENS,
         }
-        with self._provider.post(
+        with self.provider.post(
             "chat/completions", deadline=deadline, first_s=self._first_token_s, json=body
         ) as reply:
             for data in reply.events():
@@ -213,6 +232,9 @@ def messages(request: Request) -> list[dict[str, str]]:
     how = "keyed in" if request.keyed else "said"
     found.append({"role": "user", "content": f"[{how}] {request.text}" if request.keyed
                   else request.text})  # fmt: skip
+    if request.said:
+        found.append({"role": "assistant", "content": " ".join(request.said)})
+        found.append({"role": "system", "content": GO_ON})
     return found
 
 

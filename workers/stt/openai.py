@@ -35,10 +35,20 @@ class OpenAiStt:
         *,
         connect_timeout_s: float,
         max_audio_s: float,
+        retry_percent: int = 10,
     ) -> None:
-        self.provider = Provider(url, api_key, connect_timeout_s=connect_timeout_s)
+        self.provider = Provider(
+            url, api_key, connect_timeout_s=connect_timeout_s, retry_percent=retry_percent
+        )
         self.model = model
         self.max_bytes = int(max_audio_s * RATE * 2)
+        self.provider_name = f"{model}@{self.provider.host}"
+
+    def probe(self, timeout_s: float) -> None:
+        """A request as small as can be. Raises SttError."""
+        utterance = self.open(Hints())
+        utterance.feed(bytes(int(2 * MIN_AUDIO_S * RATE) * 2))
+        utterance.once(Deadline(timeout_s))
 
     def open(self, hints: Hints) -> OpenAiUtterance:
         return OpenAiUtterance(self, hints)
@@ -63,7 +73,14 @@ class OpenAiUtterance:
         try:
             return self._engine.provider.retrying(deadline, lambda: self._ask(deadline))
         except ProviderError as error:
-            raise SttError(str(error)) from None
+            raise SttError(str(error)) from error
+
+    def once(self, deadline: Deadline) -> Transcript:
+        """Without another try. Raises SttError."""
+        try:
+            return self._ask(deadline)
+        except ProviderError as error:
+            raise SttError(str(error)) from error
 
     def close(self) -> None:
         self._pcm.clear()

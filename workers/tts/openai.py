@@ -29,20 +29,38 @@ class OpenAiTts:
     name = "openai"
 
     def __init__(
-        self, url: str, model: str, voice: str, api_key: str, *, connect_timeout_s: float
+        self,
+        url: str,
+        model: str,
+        voice: str,
+        api_key: str,
+        *,
+        connect_timeout_s: float,
+        retry_percent: int = 10,
     ) -> None:
-        self._provider = Provider(url, api_key, connect_timeout_s=connect_timeout_s)
+        self.provider = Provider(
+            url, api_key, connect_timeout_s=connect_timeout_s, retry_percent=retry_percent
+        )
         self._model = model
         self._voice = voice
+        self.provider_name = f"{model}@{self.provider.host}"
+
+    def probe(self, timeout_s: float) -> None:
+        """A request as small as can be. Raises TtsError."""
+        try:
+            for _ in self._begin("Yes.", Deadline(timeout_s)):
+                pass
+        except ProviderError as error:
+            raise TtsError(str(error)) from error
 
     def speak(self, text: str, language: str, timeout_s: float) -> Iterator[bytes]:
         """See engine.py. A retry is possible up to the first audio, and not after it."""
         deadline = Deadline(timeout_s)
         try:
-            stream = self._provider.retrying(deadline, lambda: self._begin(text, deadline))
+            stream = self.provider.retrying(deadline, lambda: self._begin(text, deadline))
             yield from stream
         except ProviderError as error:
-            raise TtsError(str(error)) from None
+            raise TtsError(str(error)) from error
 
     def _begin(self, text: str, deadline: Deadline) -> Iterator[bytes]:
         """The audio, its first piece read already, so that failing there can be retried."""
@@ -64,7 +82,7 @@ class OpenAiTts:
             "input": text[:MAX_TEXT],
             "response_format": "pcm",
         }
-        with self._provider.post("audio/speech", deadline=deadline, json=body) as reply:
+        with self.provider.post("audio/speech", deadline=deadline, json=body) as reply:
             if reply.content_type.startswith(ENCODED_TYPES):
                 raise ProviderError("something else where L16 audio should be")
             audio = reply.pieces(MAX_AUDIO_BYTES)
