@@ -11,7 +11,13 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+)
 
 if TYPE_CHECKING:
     from eslbot.call import Call
@@ -37,6 +43,7 @@ class Accounts:
     """One listener's. Label values are all known beforehand, so that none is missing or made up."""
 
     def __init__(self, in_flight: Callable[[], int]) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()
 
         def counter(name: str, what: str, label: str = "", values: tuple[str, ...] = ()) -> Counter:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eslbot import call_state
-from eslbot.accounts import Accounts
+from eslbot.accounts import FINISHED, Accounts
 from eslbot.assistant import Assistant
 from eslbot.call_state import State
 from eslbot.endpointing import Endpointer, SpeechStarted
@@ -46,6 +46,8 @@ log = logging.getLogger(__name__)
 
 # A clock that has not ticked for so long is stuck: then the watchdog must not be renewed.
 STUCK_S = 1.0
+# What FreeSWITCH still has to say of a call that is over.
+LAST_EVENT_S = 3.0
 DIGITS = frozenset("0123456789*#ABCD")
 
 
@@ -117,10 +119,11 @@ class Call:
             self._close()
 
     def accompany(self) -> None:
-        """Stay connected to a call that went on elsewhere, to learn how it ended."""
-        until = time.monotonic() + self.settings.accompany_s
+        """Stay connected, also to a call that went on elsewhere, to learn how it ended."""
+        here = self.end in FINISHED
+        until = time.monotonic() + (LAST_EVENT_S if here else self.settings.accompany_s)
         try:
-            if self.uuid:
+            if self.uuid and not here:
                 self.session.mute(self.settings.esl_timeout_ms / 1000)
             while time.monotonic() < until and not self.session.closed.is_set():
                 self._next()
@@ -238,9 +241,12 @@ class Call:
             digit = event.get("DTMF-Digit", "")
             if digit in DIGITS:
                 self._post(self._on_key, digit)
-        elif name in ("CHANNEL_HANGUP", "CHANNEL_HANGUP_COMPLETE"):
+        elif name == "CHANNEL_HANGUP":
+            self._post(self._on_hangup)
+        elif name == "CHANNEL_HANGUP_COMPLETE":
+            # Only now it is known who hung up.
             disposition = event.get("variable_sip_hangup_disposition", "")
-            self._post(self._on_hangup, event.get("Hangup-Cause", ""), disposition)
+            self._post(self._on_hung_up, event.get("Hangup-Cause", ""), disposition)
         elif name == "CHANNEL_UNPARK":
             self._post(self._on_unpark)
 
@@ -261,9 +267,14 @@ class Call:
         if not self._mailbox.next(until) and self.session.closed.is_set():
             raise SessionClosed("the switch closed the connection")
 
-    def _on_hangup(self, cause: str, disposition: str) -> None:
+    def _on_hangup(self) -> None:
+        if not self.end:
+            raise SessionClosed("the call is over")
+
+    def _on_hung_up(self, cause: str, disposition: str) -> None:
+        self._end("caller gone", "the call is over")
         by = self.house.accounts.hung_up(self, cause, disposition)
-        self.record("hangup", cause=cause[:40], by=by, end=self.end or "caller gone")
+        self.record("hangup", cause=cause[:40], by=by, end=self.end)
         raise SessionClosed("the call is over")
 
     def _on_unpark(self) -> None:

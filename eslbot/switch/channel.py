@@ -347,7 +347,7 @@ class Channel:
             case "uuid_displace":
                 return "+OK Success\n"
             case "uuid_kill":
-                self.hangup()
+                self.hangup("NORMAL_CLEARING", "send_bye")
                 return "+OK\n"
             case "status":
                 return self._status()
