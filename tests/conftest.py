@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,18 +9,13 @@ from pathlib import Path
 import pytest
 import redis
 
-from eslbot import redis_server
-from workers import streams
+from eslbot.rig.house import RedisProcess as RedisServer
+from eslbot.rig.house import free_port
 from workers.bot import Bot, load
 
+__all__ = ["ENERGY", "RedisServer", "free_port", "wait_until"]
+
 ENERGY = Path(__file__).parent.parent / "eslbot" / "bots" / "energy.yaml"
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 def wait_until(condition: Callable[[], object], within_s: float = 10.0, what: str = "") -> None:
@@ -32,28 +25,6 @@ def wait_until(condition: Callable[[], object], within_s: float = 10.0, what: st
         if time.monotonic() > deadline:
             pytest.fail(f"not within {within_s} s: {what or condition}")
         time.sleep(0.01)
-
-
-class RedisServer:
-    """A Redis process that a test may kill, stop and start again."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self._folder = folder
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(redis_server.arguments(self.port, self._folder))
-        streams.wait_for_redis(self.client(), within_s=10)
-
-    def client(self, connections: int = 16) -> redis.Redis:
-        return streams.connect(self.url, 2.0, connections)
-
-    def kill(self) -> None:
-        if self.process:
-            self.process.kill()
-            self.process.wait()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import gevent
+import httpx
 import numpy as np
 import pytest
 
@@ -252,13 +253,34 @@ def test_a_worker_killed_within_a_turn_leads_to_the_menu(fragile: House, part: s
 def test_redis_killed_within_a_call_leads_to_the_menu_and_on_to_a_person(fragile: House):
     call, _ = greeted(fragile)
     fragile.redis.kill()
+    call.say(recording("hours"))
+    until(lambda: not call.saying, 5)
     since = call.recording.ticks
-    until(lambda: call.recording.audible("bot", since).any(), 15, "the menu speaks")
+    until(lambda: call.recording.audible("bot", since).any(), 15, "words meanwhile")
+    until(lambda: metric(fragile, "eslbot_ai_failures_with_failover_total") == 1, 15, "the menu")
     call.keys("2")
     gevent.sleep(0.5)
     call.keys("4271#")
     until(lambda: call.where == "extension:2001", 15, "a person, without Redis")
     assert call.variables.get("ai_account") == "4271"
+
+
+def test_redis_that_only_stood_still_costs_a_turn_nothing_but_time(fragile: House):
+    call, caller = greeted(fragile)
+    call.say(recording("hours"))
+    until(lambda: not call.saying, 5)
+    fragile.redis.signal(signal.SIGSTOP)
+    until(lambda: "Redis fails" in fragile.log("listener"), 10)
+    fragile.redis.signal(signal.SIGCONT)
+    caller.wait_bot(30, call.recording.ticks)
+    assert fragile.said(call).count("We are open from eight") == 1
+
+
+def metric(house: House, name: str) -> float:
+    """A figure of /metrics; name with its labels."""
+    url = f"http://127.0.0.1:{house.metrics_port}/metrics"
+    lines = httpx.get(url, timeout=5).text.splitlines()
+    return next(float(line.split()[-1]) for line in lines if line.startswith(f"{name} "))
 
 
 def test_after_redis_came_back_empty_calls_are_answered_again_without_a_restart(fragile: House):
@@ -306,10 +328,28 @@ def test_the_listener_stopped_loses_the_call_to_the_watchdog_and_never_takes_it_
     assert call.where == "native:9000"
 
 
-def test_the_listener_told_to_end_hands_its_calls_over_first(fragile: House):
-    call, _ = greeted(fragile)
+def test_the_listener_told_to_end_lets_its_calls_finish_and_takes_no_new_ones(fragile: House):
+    call, caller = greeted(fragile)
     listener = fragile.processes["listener"]
     listener.terminate()
+    until(lambda: not reachable(fragile.port), 5, "nobody listens: the next host has new calls")
+    caller.do(Say(recording("hours")))
+    assert "We are open" in fragile.said(call)
+    assert listener.poll() is None
+    call.hangup()
+    until(lambda: listener.poll() is not None, 10, "the listener ends after its last call")
+    assert listener.returncode == 0
+
+
+def reachable(port: int) -> bool:
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_the_listener_interrupted_hands_its_calls_over_first(fragile: House):
+    call, _ = greeted(fragile)
+    listener = fragile.processes["listener"]
+    listener.send_signal(signal.SIGINT)
     until(lambda: listener.poll() is not None, 5, "the listener ends")
     assert listener.returncode == 0
     assert call.where == "native:9000"

@@ -1,0 +1,1 @@
+"""The running system and its callers, for who measures it, breaks it, or tests it."""
