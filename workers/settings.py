@@ -46,7 +46,8 @@ class Settings:
     )
     redis_url: str = _set(
         "",
-        "Redis to use. Empty: an own one is started on REDIS_PORT.",
+        "Redis to use, also sentinel://HOST:PORT,HOST:PORT/SERVICE. "
+        "Empty: an own one on REDIS_PORT.",
         env="REDIS_URL",
         secret=True,
     )

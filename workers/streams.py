@@ -21,12 +21,14 @@ CALL in braces is a hash tag: a turn's three streams lie in one slot of a cluste
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import redis
+from redis.sentinel import Sentinel
 from rq import Queue
 from rq.job import JobStatus
 from rq.serializers import JSONSerializer
@@ -62,6 +64,11 @@ WORKER_TTL_S = 6
 LISTENER_TTL_S = 10
 ALIVE_MS = 1000
 FAILED_JOB_TTL_S = 3600
+SENTINEL = "sentinel://"
+_SENTINEL_URL = re.compile(
+    r"sentinel://(?:(?P<user>[^:@/]*):(?P<password>[^@/]*)@)?"
+    r"(?P<hosts>[^/@]+:\d+(?:,[^/@]+:\d+)*)/(?P<service>[\w.-]+)(?:/(?P<db>\d+))?"
+)
 
 
 class Cancelled(Exception):
@@ -73,18 +80,43 @@ class InputLost(Exception):
 
 
 def connect(url: str, timeout_s: float, connections: int) -> redis.Redis:
-    """A client whose every wait is bounded; one connection more than there are waiters."""
+    """A client whose every wait is bounded; one connection more than there are waiters.
+
+    url: redis://, rediss://, unix://, or of Sentinels that know who the master is:
+    sentinel://[user:password@]host:port[,host:port...]/service[/db]. Raises ValueError.
+    """
+    options: dict[str, Any] = {
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "socket_keepalive": True,
+        "health_check_interval": 30,
+        "protocol": 2,  # the same answers from Redis 6.2 and later ones
+    }
+    if url.startswith(SENTINEL):
+        return _by_sentinels(url, options, connections)
     pool = redis.BlockingConnectionPool.from_url(
-        url,
-        max_connections=connections,
-        timeout=timeout_s,
-        socket_timeout=timeout_s,
-        socket_connect_timeout=timeout_s,
-        socket_keepalive=True,
-        health_check_interval=30,
-        protocol=2,  # the same answers from Redis 6.2 and later ones
+        url, max_connections=connections, timeout=timeout_s, **options
     )
     return redis.Redis(connection_pool=pool)
+
+
+def _by_sentinels(url: str, options: dict[str, Any], connections: int) -> redis.Redis:
+    """Each new connection asks the Sentinels; one to a master that was demoted is given up."""
+    found = _SENTINEL_URL.fullmatch(url)
+    if found is None:
+        raise ValueError("not sentinel://host:port[,host:port...]/service[/db]")
+    hosts = [host.rpartition(":") for host in found["hosts"].split(",")]
+    login = {"username": found["user"] or None, "password": found["password"] or None}
+    sentinel = Sentinel(
+        [(host.strip("[]"), int(port)) for host, _, port in hosts],
+        sentinel_kwargs={**options, "health_check_interval": 0},
+        db=int(found["db"] or 0),
+        max_connections=connections,
+        **login,
+        **options,
+    )
+    client: redis.Redis = sentinel.master_for(found["service"])
+    return client
 
 
 def stream_key(turn: Turn, stage: Stage) -> str:

@@ -75,6 +75,7 @@ class Channel:
         self.recording = Recording(rate, ptime_ms)
         self.lost_frames = 0
         self.corrupt_frames = 0
+        self.media_flows = True  # False: the switch sends no audio any more
         self.peer: Peer | None = None
         self._began = time.monotonic()
         self._rate = rate
@@ -398,8 +399,9 @@ class Channel:
             frame = (
                 spoken.ljust(self._frame_bytes, b"\0") if spoken else b"\xff" * self._frame_bytes
             )
-            with contextlib.suppress(OSError):
-                self._udp.sendto(frame, self._remote)
+            if self.media_flows:
+                with contextlib.suppress(OSError):
+                    self._udp.sendto(frame, self._remote)
             self._receive()
             if self._from_bot:
                 heard = self._from_bot.popleft()

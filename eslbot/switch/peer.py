@@ -38,6 +38,7 @@ class Peer:
         self.spoke = False  # anything was received
         self.connected = False  # `connect` was
         self.ended = False
+        self.deaf = False  # True: it reads and writes nothing any more, and keeps the connection
         self._sock = sock
         self._full = full
         self._events: set[str] = set()
@@ -53,6 +54,8 @@ class Peer:
                 data = self._sock.recv(65536)
                 if not data:
                     break
+                if self.deaf:
+                    continue
                 self.spoke = True
                 buffer += data
                 while b"\n\n" in buffer.lstrip(b"\n"):
@@ -69,6 +72,8 @@ class Peer:
             self._sock.shutdown(socket.SHUT_RDWR)
 
     def _send(self, data: bytes) -> None:
+        if self.deaf:
+            return
         with self._sending:
             try:
                 self._sock.sendall(data)
