@@ -356,6 +356,6 @@ class Assistant:
         keep = self._call.settings.history_lines
         del self._history[: max(0, len(self._history) - keep)]
         intervals = turn.intervals_ms()
-        self._call.house.accounts.turn_ended(outcome, intervals)
+        self._call.turn_ended(outcome, intervals)
         more = {"interrupted": True} if interrupted else {}
         self._call.record("turn", epoch=turn.epoch, outcome=outcome, **intervals, **more)

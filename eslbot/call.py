@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ from eslbot import call_state
 from eslbot.accounts import FINISHED, Accounts
 from eslbot.assistant import Assistant
 from eslbot.call_state import State
+from eslbot.chaos.live import Blindfold, draw, write_down
 from eslbot.endpointing import Endpointer, SpeechStarted
 from eslbot.endpointing import Event as SpeechEvent
 from eslbot.esl import EslError, clean_value
@@ -83,6 +85,9 @@ class Call:
         self.end = ""  # how it ended: see accounts.py
         self.failing = False  # the assistant failed, and nothing else is heard yet
         self.ending = False  # we hang up
+        self._fault = draw(house.link.chaos)
+        self._blindfold = Blindfold(self._fault) if self._fault else None
+        self._outcomes: Counter[str] = Counter()
         self.dialog = DialogState()
         self.variables: dict[str, str] = {}
         self.leg: Leg | None = None
@@ -175,6 +180,8 @@ class Call:
 
     def _open_media(self) -> None:
         settings = self.settings
+        if self._fault == "media dead":
+            raise MediaError("a fault that was asked for")
         rate = int(self.session.headers.get("Channel-Read-Codec-Rate", "8000"))
         port = Unicast(settings.media_host, rate)
         try:
@@ -224,7 +231,8 @@ class Call:
             log.error("%s: mailbox full", self.uuid)
 
     def _on_worker(self, epoch: int, attempt: int, message: Message) -> None:
-        self._post(self.assistant.on_worker, epoch, attempt, message)
+        if self._blindfold is None or not self._blindfold.hides(message):
+            self._post(self.assistant.on_worker, epoch, attempt, message)
 
     def _on_speech(self, event: SpeechEvent) -> None:
         if isinstance(event, SpeechStarted) and self.state in (State.SPEAKING, State.THINKING):
@@ -275,6 +283,9 @@ class Call:
         self._end("caller gone", "the call is over")
         by = self.house.accounts.hung_up(self, cause, disposition)
         self.record("hangup", cause=cause[:40], by=by, end=self.end)
+        if self._fault:
+            fault, end, turns = self._fault, self.end, dict(self._outcomes)
+            self.house.link.put(lambda pipe: write_down(pipe, fault, end, by, turns))
         raise SessionClosed("the call is over")
 
     def _on_unpark(self) -> None:
@@ -353,6 +364,10 @@ class Call:
         if new:
             self.session.post_variables(new, self.settings.esl_timeout_ms / 1000)
             self.variables.update(new)
+
+    def turn_ended(self, outcome: str, intervals_ms: Mapping[str, int]) -> None:
+        self._outcomes[outcome] += 1
+        self.house.accounts.turn_ended(outcome, intervals_ms)
 
     def record(self, what: str, **fields: Any) -> None:
         self.house.link.record(self.uuid, what, **fields)

@@ -20,6 +20,7 @@ import redis
 from gevent.event import Event
 from gevent.queue import Full, Queue
 
+from eslbot.chaos import live as chaos
 from workers import streams
 from workers.bot import Bot
 from workers.messages import Message, MessageError, Stage, Turn, decode
@@ -51,6 +52,7 @@ class Link:
         self.out = streams.out_key(listener)
         self.healthy = False
         self.about: Callable[[], dict[str, Any]] = dict  # what others may know of this listener
+        self.chaos: chaos.Order | None = None
         self.lost = 0  # writes that never reached Redis
         self.workers: dict[str, list[dict[str, Any]]] = {stage: [] for stage in streams.STAGES}
         self._client = client
@@ -119,6 +121,10 @@ class Link:
             pipe.xadd(key, entry, maxlen=streams.MAX_LOG_ENTRIES, approximate=True)
             pipe.expire(key, LOG_TTL_S)
 
+        self._put(write)
+
+    def put(self, write: Callable[[Any], object]) -> None:
+        """Write something else; it gets the pipeline."""
         self._put(write)
 
     def _put(self, write: Callable[[Any], object]) -> bool:
@@ -196,6 +202,7 @@ class Link:
                 for stage in streams.STAGES:
                     self.workers[stage] = list(streams.living(self._client, stage))
                 streams.introduce(self._client, self._listener, self.about())
+                self.chaos = chaos.look(self._client)
                 pipe = self._client.pipeline(transaction=False)
                 pipe.xtrim(self.out, minid=self._last, approximate=True)
                 pipe.expire(self.out, self._ttl_s)

@@ -1,4 +1,4 @@
-"""Redis fails over to its replica: Sentinel says who the master is, and nothing of ours restarts."""
+"""Redis fails over to its replica, by a Sentinel, and nothing of ours is restarted."""
 
 from __future__ import annotations
 

@@ -11,6 +11,8 @@
     eslbot:alive:NAME           string  that worker lives; expires in ALIVE_MS
     eslbot:listener:NAME        string  a listener's calls and state, JSON; expires in seconds
     eslbot:breaker:PROVIDER     hash    see breaker.py; expires
+    eslbot:chaos                string  the fault in a share of live calls, JSON; expires
+    eslbot:chaos:calls          list    how those calls ended, JSON; bounded, expires
     eslbot:probed:PROVIDER      string  a provider's health was asked lately; expires
     rq:queue:stt|llm|tts        list    RQ's own: ids of jobs
     rq:job:ID                   hash    RQ's own: a job, JSON-serialised; expires
@@ -107,7 +109,7 @@ def _by_sentinels(url: str, options: dict[str, Any], connections: int) -> redis.
         raise ValueError("not sentinel://host:port[,host:port...]/service[/db]")
     hosts = [host.rpartition(":") for host in found["hosts"].split(",")]
     login = {"username": found["user"] or None, "password": found["password"] or None}
-    sentinel = Sentinel(
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]
         [(host.strip("[]"), int(port)) for host, _, port in hosts],
         sentinel_kwargs={**options, "health_check_interval": 0},
         db=int(found["db"] or 0),
@@ -115,7 +117,7 @@ def _by_sentinels(url: str, options: dict[str, Any], connections: int) -> redis.
         **login,
         **options,
     )
-    client: redis.Redis = sentinel.master_for(found["service"])
+    client: redis.Redis = sentinel.master_for(found["service"])  # type: ignore[no-untyped-call]
     return client
 
 

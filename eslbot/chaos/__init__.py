@@ -1,1 +1,1 @@
-"""Faults, made on purpose: a matrix of them against a house of our own, and a share of live calls."""
+"""Faults, made on purpose: against a house of our own, and in a share of live calls."""

@@ -127,7 +127,7 @@ def _redis_command(*words: object) -> Callable[[Scene], None]:
     def run(scene: Scene) -> None:
         client = scene.house.redis.client(2)
         try:
-            client.execute_command(*words)
+            client.execute_command(*words)  # type: ignore[no-untyped-call]
         except redis.RedisError as error:
             raise RuntimeError(f"{words[0]}: {type(error).__name__}") from None
         finally:
