@@ -39,6 +39,7 @@ class Caller:
     keyed: list[float] = field(default_factory=list)
     ended_s: float = 0.0
     alive: bool = True
+    end: str = ""  # where the call was before the caller hung up
 
     def run(self, fault_at: float) -> None:
         """fault_at: monotonic seconds. Returns when the caller has hung up."""
@@ -57,6 +58,7 @@ class Caller:
             self._listen()
         self._to_a_person()
         self.alive = call.where.startswith((*AWAY, "socket"))
+        self.end = call.where
         self.ended_s = call.recording.ticks * call.recording.tick_s
         call.hangup()
 
