@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     matrix.add_argument("--calls", type=int, default=2, metavar="N",
                         help="calls in each of the six phases (%(default)s)")  # fmt: skip
     matrix.add_argument("--out", type=Path, default=Path("var/chaos"),
-                        help="folder for chaos.json, chaos.html and logs (%(default)s)")  # fmt: skip
+                        help="folder for what was found (%(default)s)")  # fmt: skip
     matrix.add_argument("--list", action="store_true", help="name the faults, and end")
     order = actions.add_parser("live", help="a fault in a share of live calls, with an end time")
     order.add_argument("--fault", required=True, help="; ".join(
