@@ -24,10 +24,11 @@ import yaml
 from eslbot.chaos.callers import LEAD_S, PHASES, Caller
 from eslbot.chaos.faults import Fault, Scene
 from eslbot.prompts import prompt_file, read_wav
+from eslbot.rig.answers import RULES_TURN, sentence, spoken_s
+from eslbot.rig.control import control
 from eslbot.rig.house import ROOT, House, free_port, until
 from eslbot.rig.judge import judge
-from eslbot.rig.provider import control
-from eslbot.rig.tones import Fixed, Mark, encode
+from eslbot.rig.tones import Fixed, Heard, Mark, encode
 from eslbot.switch.channel import Channel, Dialplan
 from workers.bot import Bot, load
 
@@ -36,6 +37,7 @@ NATIVE, AGENT = 58, 57  # what is heard in FreeSWITCH's own menu, and at a perso
 FIRST_NUMBER = 1001
 CALL_S = 90.0
 RECOVERS_WITHIN_S = 60.0
+DIGITS = "zero one two three four five six seven eight nine".split()  # noqa: SIM905
 
 
 @dataclass(slots=True)
@@ -196,13 +198,15 @@ class Rig:
             phrases_s=self.phrases_s | {NATIVE: 3.0, AGENT: 3.0},
             part_s=part_s,
             not_final=goes_on,
-            fallback=fallback,
+            fallbacks=fallback,
+            voices_final=True,
         )
         wanted = [
             one.start_s
             for one in verdict.heard
             if one.end_s > fault_s
-            and (isinstance(one.what, Mark)
+            and (one.what is None
+                 or isinstance(one.what, Mark)
                  or (isinstance(one.what, Fixed) and one.what.index in fallback))
         ]  # fmt: skip
         return Result(
@@ -212,11 +216,12 @@ class Rig:
             not caller.alive or call.crashed is not None,
             round(verdict.longest_silence_s, 2),
             round(verdict.silence_at_s - fault_s, 2),
-            verdict.answered,
+            # The embedded voice names nobody.
+            verdict.answered or any(one.what is None for one in verdict.heard),
             verdict.fallback,
             len(verdict.twice),
             len(verdict.foreign),
-            len(verdict.late),
+            _late(verdict.heard),
             round(max(0.0, wanted[0] - fault_s), 2) if wanted else None,
             [f"{one.start_s:.2f}-{one.end_s:.2f} {self._name(one.what)}" for one in verdict.heard],
         )
@@ -250,19 +255,27 @@ class Rig:
             told = judge(
                 np.asarray(call.recording.bot()), caller.spoke(), began_s=0.0,
                 ended_s=call.recording.ticks * call.recording.tick_s, own=caller.number,
-                phrases_s=self.phrases_s, part_s=part_s, not_final=set(), fallback=set(),
+                phrases_s=self.phrases_s, part_s=part_s,
             )  # fmt: skip
-            if any(isinstance(one.what, Mark) and one.what.turn < 19 for one in told.heard):
+            if any(isinstance(one.what, Mark) and one.what.turn < RULES_TURN for one in told.heard):
                 return round(time.monotonic() - over, 1)
             gevent.sleep(0.5)
         return None
 
 
 def part_s(mark: Mark) -> float:
-    """Full length of an answer's part, as the provider speaks it."""
-    from eslbot.rig.provider import length_s, sentence
+    """Full length in seconds of an answer's part, as the provider speaks it."""
+    if mark.turn == RULES_TURN:  # of the bot's own rules: see _bot()
+        digits = " ".join(DIGITS[int(one)] for one in str(mark.call))
+        return spoken_s(f"The balance of account {digits} is in order.")
+    return spoken_s(sentence(mark))
 
-    return length_s(sentence(mark))
+
+def _late(heard: list[Heard]) -> int:
+    """Parts of an answer that were heard after one of a later turn."""
+    turns = [one.what.turn for one in heard if isinstance(one.what, Mark)]
+    turns = [turn for turn in turns if turn != RULES_TURN]
+    return sum(turn < max(turns[:at]) for at, turn in enumerate(turns) if at)
 
 
 def _gone(call: Channel) -> bool:
