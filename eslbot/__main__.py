@@ -49,6 +49,7 @@ def main(argv: list[str] | None = None) -> int:
         logging.basicConfig(
             level=settings.log_level.upper(), format="%(levelname).1s %(name)s: %(message)s"
         )
+        logging.getLogger("httpx").setLevel(logging.WARNING)
         return _run(arguments, settings)
     except (Trouble, SettingsError, BotError) as error:
         print(f"eslbot {arguments.command}: {error}", file=sys.stderr)

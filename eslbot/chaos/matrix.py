@@ -55,7 +55,9 @@ class Result:
     twice: int
     foreign: int
     late: int
-    goes_on_s: float | None  # from the fault to the next sound of an answer, or of a fallback
+    # From the fault, or the end of the words that it came into, to the next sound of an answer or
+    # of a fallback.
+    goes_on_s: float | None
     heard: list[str] = field(default_factory=list)
 
 
@@ -168,18 +170,19 @@ class Rig:
         ]
         errors: list[str] = []
         gevent.sleep(max(0.0, fault_at - time.monotonic()))
-        began = [one.call.seconds for one in callers]
+        began = [one.call.recording.ticks * one.call.recording.tick_s for one in callers]
         _safely(fault.begin, scene, errors)
         gevent.sleep(fault.seconds)
         _safely(fault.end, scene, errors)
-        over = time.monotonic()
+        recovers = gevent.spawn(self._recovers, time.monotonic())
         gevent.joinall(tasks, timeout=CALL_S)
         unfinished = sum(not task.ready() for task in tasks)
         if unfinished:
             errors.append(f"{unfinished} calls did not come to an end")
         gevent.killall(tasks)
         results = [self._judge(fault, one, at) for one, at in zip(callers, began, strict=True)]
-        return Run(fault.name, results, self._recovers(over), fault.bound_s, errors)
+        recovered_s = recovers.get()
+        return Run(fault.name, results, recovered_s, fault.bound_s, errors)
 
     def _judge(self, fault: Fault, caller: Caller, fault_s: float) -> Result:
         call = caller.call
@@ -201,6 +204,8 @@ class Rig:
             fallbacks=fallback,
             voices_final=True,
         )
+        # Who speaks at that moment waits from the end of his own words.
+        since = max([fault_s, *(end for start, end in caller.spoke() if start <= fault_s)])
         wanted = [
             one.start_s
             for one in verdict.heard
@@ -222,7 +227,7 @@ class Rig:
             len(verdict.twice),
             len(verdict.foreign),
             _late(verdict.heard),
-            round(max(0.0, wanted[0] - fault_s), 2) if wanted else None,
+            round(max(0.0, wanted[0] - since), 2) if wanted else None,
             [f"{one.start_s:.2f}-{one.end_s:.2f} {self._name(one.what)}" for one in verdict.heard],
         )
 

@@ -21,12 +21,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from eslbot.rig.tones import TURNS, Fixed, Heard, Mark, decode
+from eslbot.rig.tones import RULES_TURN, Fixed, Heard, Mark, decode
 
 COMPLETE_S: Final = 0.1  # so much may be missing of what was heard to its end
 RESUMED_S: Final = 0.2  # so much of a part may be heard again where it was taken up again
 LATE_S: Final = 0.3  # an answer may go on for so long after it was overtaken: frames on their way
-RULES_TURN: Final = TURNS - 1  # of answers that carry no turn
 
 Span = tuple[float, float]  # start, end in seconds of the recording
 
@@ -76,8 +75,10 @@ def judge(
         be complete wherever it ends.
     part_s: full length of an answer's part.
     own: the number of this call. not_final: indexes of fillers. fallbacks: indexes of phrases
-        of the fallback. voices_final: what is no mark is taken for a whole answer, which it may
-        not be: for an engine that can't speak in marks.
+        of the fallback.
+
+    voices_final: what is no mark is taken for a whole answer, which it may not be: for an engine
+        that can't speak in marks.
 
     Raises ValueError for times that are not in order.
     """
@@ -139,8 +140,8 @@ def _waiting(
 ) -> list[Span]:
     """Where the bot rightly waits for the caller: the next sound ends it, or the utterance."""
     found = []
-    starts = [one.start_s for one in heard[1:]] + [ended_s]
-    for one, done, next_s in zip(heard, complete, starts, strict=bool(heard)):
+    starts = [*(one.start_s for one in heard[1:]), ended_s]
+    for one, done, next_s in zip(heard, complete, starts, strict=False):
         if done:
             ends = [end for _, end in caller_spoke if end > one.end_s]
             found.append((one.end_s, min([next_s, *ends])))
