@@ -98,9 +98,7 @@ class Caller:
         call = self.call
         call.wait_for(lambda: not call.saying, 5)
         since = call.recording.ticks
-        call.wait_for(
-            lambda: not self._here() or call.recording.audible("bot", since).any(), PATIENCE_S
-        )
+        self._sound(since, PATIENCE_S)
         call.wait_for(lambda: not self._here() or self._quiet(), 20)
 
     def _to_a_person(self) -> None:
@@ -111,12 +109,15 @@ class Caller:
                 break
             since = call.recording.ticks
             self._key("0")
-            call.wait_for(
-                lambda at=since: not self._here() or call.recording.audible("bot", at).any(), 3.0
-            )
+            self._sound(since, 3.0)
             call.wait_for(lambda: not self._here(), 2.5)  # those who know the menu do not wait
         # What is heard there.
         call.sleep(1.5)
+
+    def _sound(self, since: int, within_s: float) -> None:
+        """Until the bot is heard after tick `since`."""
+        heard = self.call.recording.audible
+        self.call.wait_for(lambda: not self._here() or heard("bot", since).any(), within_s)
 
     def _here(self) -> bool:
         return self.call.where in ("dialplan", "socket")

@@ -24,10 +24,10 @@ import yaml
 from eslbot.chaos.callers import LEAD_S, PHASES, Caller
 from eslbot.chaos.faults import Fault, Scene
 from eslbot.prompts import prompt_file, read_wav
-from eslbot.rig.answers import RULES_TURN, sentence, spoken_s
+from eslbot.rig.answers import sentence, spoken_s
 from eslbot.rig.control import control
 from eslbot.rig.house import ROOT, House, free_port, until
-from eslbot.rig.judge import judge
+from eslbot.rig.judge import RULES_TURN, judge
 from eslbot.rig.tones import Fixed, Heard, Mark, encode
 from eslbot.switch.channel import Channel, Dialplan
 from workers.bot import Bot, load
