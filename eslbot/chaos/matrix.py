@@ -27,8 +27,8 @@ from eslbot.prompts import prompt_file, read_wav
 from eslbot.rig.answers import sentence, spoken_s
 from eslbot.rig.control import control
 from eslbot.rig.house import ROOT, House, free_port, until
-from eslbot.rig.judge import RULES_TURN, judge
-from eslbot.rig.tones import Fixed, Heard, Mark, encode
+from eslbot.rig.judge import judge
+from eslbot.rig.tones import RULES_TURN, Fixed, Heard, Mark, encode
 from eslbot.switch.channel import Channel, Dialplan
 from workers.bot import Bot, load
 
