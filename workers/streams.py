@@ -110,9 +110,12 @@ def publish(pipe: Any, turn: Turn, message: Message) -> None:
 def address(entry: Mapping[bytes, bytes]) -> tuple[str, int]:
     """(call, epoch) of an entry on a listener's stream. Raises MessageError."""
     try:
-        return entry[b"call"].decode(), int(entry[b"epoch"])
+        call, epoch = entry[b"call"].decode(), entry[b"epoch"]
     except (KeyError, ValueError):
         raise MessageError("an entry without call and epoch") from None
+    if not epoch.isdigit() or len(epoch) > 18:
+        raise MessageError("an entry whose epoch is no number")
+    return call, int(epoch)
 
 
 def enqueue(pipe: Any, queues: Mapping[Stage, Queue], turn: Turn, stage: Stage) -> None:
