@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from eslbot import call_state
+from eslbot import call_secret, call_state
 from eslbot.accounts import FINISHED, Accounts
 from eslbot.assistant import Assistant
 from eslbot.call_state import State
@@ -68,6 +68,10 @@ class House:
     last_tick: float = 0.0
 
 
+class Refused(Exception):
+    """Not a call of a FreeSWITCH of ours."""
+
+
 class Left(Exception):
     """The call is no longer ours: transferred, or hung up on purpose."""
 
@@ -82,6 +86,7 @@ class Call:
         self.settings = house.settings
         self.uuid = ""
         self.state = State.CONNECTING
+        self.admitted = False  # it counts as a call of ours
         self.end = ""  # how it ended: see accounts.py
         self.failing = False  # the assistant failed, and nothing else is heard yet
         self.ending = False  # we hang up
@@ -111,6 +116,8 @@ class Call:
                 self._next()
         except Left:
             pass
+        except Refused:
+            self._refuse()
         except SessionClosed:
             self._end("caller gone", "the call is over")
         except (MediaError, VadError) as error:
@@ -147,11 +154,17 @@ class Call:
         settings = self.settings
         wait_s = settings.esl_timeout_ms / 1000
         headers = self.session.connect(wait_s)
+        if not call_secret.admits(headers, settings.call_secrets):
+            raise Refused
+        self._admit()
         self.uuid = self.session.uuid
         self.session.on_event = self._on_event
         self.session.subscribe(wait_s)
         self.session.linger(2, wait_s)
         self.house.link.register(self.uuid, self._on_worker)
+        if settings.call_secrets:
+            # Its work is done: call records, later events and the next leg need not have it.
+            self.session.post_variables({call_secret.VARIABLE: ""}, wait_s)
         self._adopt(headers)
         if headers.get("Answer-State") != "answered":
             self.session.execute("answer", timeout_s=wait_s)
@@ -160,6 +173,18 @@ class Call:
             bot=self.bot.name,
             known={k: v for k, v in self.variables.items() if v},
         )
+
+    def _admit(self) -> None:
+        if not self.admitted:
+            self.admitted = True
+            self.house.accounts.accepted.inc()
+
+    def _refuse(self) -> None:
+        """As if nobody listened here: FreeSWITCH goes on with its next dialplan action."""
+        log.warning("%s: refused: without the call secret", self.session.name)
+        self.house.accounts.refused.labels("secret").inc()
+        self.end = "refused"
+        self.session.close()
 
     def _adopt(self, headers: Mapping[str, str]) -> None:
         """What the dialplan, or an earlier listener, already knows of this call."""
@@ -439,6 +464,7 @@ class Call:
         """Once: how our part of the call ended, and why."""
         if self.end:
             return
+        self._admit()
         self.end = end
         self.assistant.stop("human" if end == "transferred" else
                             "menu" if end == "native menu" else "caller gone")  # fmt: skip

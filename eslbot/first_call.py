@@ -12,6 +12,7 @@ from typing import Any
 import gevent
 import redis
 
+from eslbot import call_secret
 from eslbot.prompts import read_wav
 from eslbot.switch.caller import Caller, Interrupt, Keys, NotAnswered, Say, Step
 from eslbot.switch.channel import Channel, Dialplan
@@ -39,6 +40,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     except BadCall as error:
         print(f"eslbot call: {error}", file=sys.stderr)
         return 2
+    if settings.call_secrets:
+        variables.setdefault(call_secret.VARIABLE, settings.call_secrets[0])
     listener = f"{settings.listen_host}:{settings.listen_port}"
     call = Channel(
         Dialplan(

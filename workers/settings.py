@@ -9,11 +9,14 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 PREFIX = "ESLBOT_"
+# What a channel variable, a dialplan and a regular expression leave as it is.
+_CALL_SECRET = re.compile(r"[A-Za-z0-9_.~+/=-]{16,200}")
 
 
 class SettingsError(Exception):
@@ -31,7 +34,7 @@ def _set(
     secret: bool = False,
 ) -> Any:
     meta = {"doc": doc, "low": low, "high": high, "among": among, "env": env, "secret": secret}
-    return field(default=default, metadata=meta)
+    return field(default=default, metadata=meta, repr=not secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,12 @@ class Settings:
     allowed_networks: str = _set(
         "127.0.0.0/8,::1/128",
         "Networks that may connect, comma-separated; the socket has no login.",
+    )
+    call_secret: str = _set(
+        "",
+        "What a call must bring in the channel variable `eslbot_secret`, 16 characters or more; "
+        "several, comma-separated, the newest first. Empty: nothing.",
+        secret=True,
     )
     max_calls: int = _set(
         500, "Calls at once; more are refused and go to the menu.", low=1, high=10000
@@ -210,6 +219,11 @@ class Settings:
     def networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
         return tuple(ipaddress.ip_network(n.strip()) for n in self.allowed_networks.split(","))
 
+    @property
+    def call_secrets(self) -> tuple[str, ...]:
+        """The newest first; none: calls need none."""
+        return tuple(s.strip() for s in self.call_secret.split(",")) if self.call_secret else ()
+
 
 def names() -> Iterator[tuple[str, Any]]:
     """Each variable's name with its dataclass field."""
@@ -238,6 +252,12 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         settings.networks  # noqa: B018
     except ValueError as error:
         raise SettingsError(f"{PREFIX}ALLOWED_NETWORKS: {error}") from None
+    for number, secret in enumerate(settings.call_secrets, 1):
+        if not _CALL_SECRET.fullmatch(secret):
+            raise SettingsError(
+                f"{PREFIX}CALL_SECRET: secret {number} of {len(settings.call_secrets)}, "
+                f"{len(secret)} characters: 16 to 200 of A-Z a-z 0-9 _ . ~ + / = - are wanted"
+            )
     return settings
 
 
