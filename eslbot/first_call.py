@@ -37,6 +37,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         steps = [_step(kind, value) for kind, value in arguments.steps or _default()]
         variables = dict(_pair(text) for text in arguments.set)
         destinations = _destinations(settings)
+        redis_client = _redis(settings)
     except BadCall as error:
         print(f"eslbot call: {error}", file=sys.stderr)
         return 2
@@ -60,7 +61,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     if call.where.startswith("native"):
         print(f"eslbot call: no listener at {listener}: start it with `make run`", file=sys.stderr)
         return 2
-    telling = gevent.spawn(_tell, call, settings)
+    telling = gevent.spawn(_tell, call, redis_client)
     caller = Caller(call)
     answered = _go_through(caller, steps)
     call.sleep(0.3)
@@ -92,9 +93,8 @@ def _go_through(caller: Caller, steps: list[Step]) -> bool:
     return bool(call.recording.audible("bot").any())
 
 
-def _tell(call: Channel, settings: Settings) -> None:
+def _tell(call: Channel, client: redis.Redis) -> None:
     """Print the call's log as the listener writes it; without Redis there is none."""
-    client = streams.connect(settings.redis, settings.redis_timeout_ms / 1000, 2)
     key, last = streams.log_key(call.uuid), "0"
     while True:
         try:
@@ -190,6 +190,14 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals or not name:
         raise BadCall(f"--set {text!r}: not NAME=VALUE")
     return name, value
+
+
+def _redis(settings: Settings) -> redis.Redis:
+    timeout_s = settings.redis_timeout_ms / 1000
+    try:
+        return streams.connect(settings.redis, timeout_s, 2, settings.redis_tls)
+    except ValueError as error:
+        raise BadCall(f"REDIS_URL: {streams.plain(error)}") from None
 
 
 def _destinations(settings: Settings) -> set[str]:

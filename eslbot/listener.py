@@ -51,7 +51,8 @@ class Listener:
         self._accounts = Accounts(
             lambda: sum(call.admitted and not call.end for call in self._calls)
         )
-        self._client = streams.connect(settings.redis, settings.redis_timeout_ms / 1000, 8)
+        timeout_s = settings.redis_timeout_ms / 1000
+        self._client = streams.connect(settings.redis, timeout_s, 8, settings.redis_tls)
         self._link = Link(self._client, self.name, bot, settings.stream_ttl_s, self._on_health)
         self._link.about = self._about
         vad = Vad(settings.max_calls, settings.vad_gate_dbfs)

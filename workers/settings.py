@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from workers import redis_tls
+
 PREFIX = "ESLBOT_"
 # What a channel variable, a dialplan and a regular expression leave as it is.
 _CALL_SECRET = re.compile(r"[A-Za-z0-9_.~+/=-]{16,200}")
@@ -55,6 +57,11 @@ class Settings:
         secret=True,
     )
     redis_port: int = _set(6390, "TCP port of the own Redis, on loopback.", low=1, high=65535)
+    redis_ca_file: str = _set(
+        "", "rediss://: whom to trust alone, PEM. Empty: the system's authorities."
+    )
+    redis_cert_file: str = _set("", "rediss://: our own certificate, PEM, where Redis wants one.")
+    redis_key_file: str = _set("", "Its key, PEM, without a password.")
     redis_timeout_ms: int = _set(
         1000, "A reply of Redis that takes longer counts as failure.", low=50, high=10000
     )
@@ -214,6 +221,16 @@ class Settings:
     @property
     def redis(self) -> str:
         return self.redis_url or f"redis://127.0.0.1:{self.redis_port}/0"
+
+    @property
+    def redis_tls(self) -> dict[str, Any]:
+        """For streams.connect(). Reads the files. Raises SettingsError."""
+        try:
+            return redis_tls.options(
+                self.redis, self.redis_ca_file, self.redis_cert_file, self.redis_key_file
+            )
+        except redis_tls.TlsError as error:
+            raise SettingsError(str(error)) from None
 
     @property
     def networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
