@@ -38,6 +38,7 @@ from eslbot.playback import Playback
 from eslbot.prompts import Prompts
 from eslbot.session import Session, SessionClosed, SessionError
 from eslbot.vad import Vad, VadError
+from workers import secret_slots
 from workers.bot import Bot
 from workers.messages import DialogState, Message
 from workers.retry_budget import RetryBudget
@@ -171,7 +172,7 @@ class Call:
         self.record(
             "call",
             bot=self.bot.name,
-            known={k: v for k, v in self.variables.items() if v},
+            known=secret_slots.shown(self.bot, {k: v for k, v in self.variables.items() if v}),
         )
 
     def _admit(self) -> None:
@@ -192,7 +193,8 @@ class Call:
         for name, slot in self.bot.slots.items():
             value = headers.get(f"variable_{slot.variable}", "")
             if slot.accepts(value):
-                slots[name] = self.variables[slot.variable] = value
+                self.variables[slot.variable] = value
+                slots[name] = secret_slots.SECRET if slot.secret else value
         intent = headers.get("variable_ai_intent", "")
         if intent in self.bot.intents:
             self.variables["ai_intent"] = intent
@@ -394,6 +396,16 @@ class Call:
         self._outcomes[outcome] += 1
         self.house.accounts.turn_ended(outcome, intervals_ms)
 
+    def keyed_in(self, keys: str) -> str:
+        """What is told of these keys: of a secret nothing, it goes onto the channel alone."""
+        name = secret_slots.wanted(self.bot, self.dialog)
+        if name is None:
+            return keys
+        slot = self.bot.slots[name]
+        if slot.accepts(keys):
+            self.set_variables({slot.variable: keys})
+        return secret_slots.placeholder(slot, keys)
+
     def record(self, what: str, **fields: Any) -> None:
         self.house.link.record(self.uuid, what, **fields)
 
@@ -468,7 +480,8 @@ class Call:
         self.end = end
         self.assistant.stop("human" if end == "transferred" else
                             "menu" if end == "native menu" else "caller gone")  # fmt: skip
-        self.record("ended", outcome=end, reason=reason, variables=self.variables)
+        variables = secret_slots.shown(self.bot, self.variables)
+        self.record("ended", outcome=end, reason=reason, variables=variables)
         log.info("%s: %s: %s", self.uuid, end, reason)
         self.house.accounts.call_ended(end)
 

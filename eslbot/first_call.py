@@ -16,8 +16,8 @@ from eslbot import call_secret
 from eslbot.prompts import read_wav
 from eslbot.switch.caller import Caller, Interrupt, Keys, NotAnswered, Say, Step
 from eslbot.switch.channel import Channel, Dialplan
-from workers import streams
-from workers.bot import BotError, load
+from workers import secret_slots, streams
+from workers.bot import Bot, BotError, load
 from workers.settings import Settings
 
 RECORDINGS = Path(__file__).parent / "recordings"
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     try:
         steps = [_step(kind, value) for kind, value in arguments.steps or _default()]
         variables = dict(_pair(text) for text in arguments.set)
-        destinations = _destinations(settings)
+        bot = _bot(settings)
         redis_client = _redis(settings)
     except BadCall as error:
         print(f"eslbot call: {error}", file=sys.stderr)
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             watchdog_s=settings.watchdog_s,
             menu_extension=settings.menu_extension,
             context=settings.context,
-            destinations=destinations,
+            destinations={d.extension for d in bot.destinations.values()},
         ),
         variables=variables,
     )
@@ -70,7 +70,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     call.sleep(0.3)
     telling.kill()
     call.recording.save(Path(arguments.out))
-    _summary(call, caller, where, answered, arguments.out)
+    known = {k: v for k, v in call.variables.items() if k.startswith("ai_")}
+    _summary(call, caller, where, answered, arguments.out, secret_slots.shown(bot, known))
     return 0 if answered and call.crashed is None else 1
 
 
@@ -138,8 +139,9 @@ def _print(call: Channel, what: str, of: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def _summary(call: Channel, caller: Caller, where: str, answered: bool, out: str) -> None:
-    known = {k: v for k, v in call.variables.items() if k.startswith("ai_")}
+def _summary(
+    call: Channel, caller: Caller, where: str, answered: bool, out: str, known: dict[str, str]
+) -> None:
     print(
         f"\n{'ANSWERED' if answered else 'NOT ANSWERED'}; the call ended at {where}, with {known}"
     )
@@ -200,8 +202,8 @@ def _redis(settings: Settings) -> redis.Redis:
         raise BadCall(f"REDIS_URL: {streams.plain(error)}") from None
 
 
-def _destinations(settings: Settings) -> set[str]:
+def _bot(settings: Settings) -> Bot:
     try:
-        return {d.extension for d in load(Path(settings.bot)).destinations.values()}
+        return load(Path(settings.bot))
     except BotError as error:
         raise BadCall(f"ESLBOT_BOT: {error}") from None
