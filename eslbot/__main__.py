@@ -37,6 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     check = commands.add_parser("check", help="is everything set up rightly? (before a start)")
     check.add_argument("bot", nargs="?", help="check this bot's file alone")
     commands.add_parser("settings", help="print the reference of all settings")
+    commands.add_parser("redis-acl", help="print users for Redis with no more rights than needed")
     _call_arguments(commands.add_parser("call", help="call the listener from a stand-in switch"))
     _freeswitch_arguments(commands.add_parser("freeswitch", help="write FreeSWITCH's files"))
     chaos.add_arguments(commands.add_parser("chaos", help="break it on purpose, and see"))
@@ -45,6 +46,10 @@ def main(argv: list[str] | None = None) -> int:
         if arguments.command == "settings":
             print(reference(), end="")
             return 0
+        if arguments.command == "redis-acl":
+            from eslbot import redis_acl
+
+            return redis_acl.run()
         settings = load_settings()
         logging.basicConfig(
             level=settings.log_level.upper(), format="%(levelname).1s %(name)s: %(message)s"

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from eslbot import call_state
+from eslbot import call_secret, call_state
 from eslbot.accounts import FINISHED, Accounts
 from eslbot.assistant import Assistant
 from eslbot.call_state import State
@@ -38,6 +38,7 @@ from eslbot.playback import Playback
 from eslbot.prompts import Prompts
 from eslbot.session import Session, SessionClosed, SessionError
 from eslbot.vad import Vad, VadError
+from workers import secret_slots
 from workers.bot import Bot
 from workers.messages import DialogState, Message
 from workers.retry_budget import RetryBudget
@@ -68,6 +69,10 @@ class House:
     last_tick: float = 0.0
 
 
+class Refused(Exception):
+    """Not a call of a FreeSWITCH of ours."""
+
+
 class Left(Exception):
     """The call is no longer ours: transferred, or hung up on purpose."""
 
@@ -82,6 +87,7 @@ class Call:
         self.settings = house.settings
         self.uuid = ""
         self.state = State.CONNECTING
+        self.admitted = False  # it counts as a call of ours
         self.end = ""  # how it ended: see accounts.py
         self.failing = False  # the assistant failed, and nothing else is heard yet
         self.ending = False  # we hang up
@@ -111,6 +117,8 @@ class Call:
                 self._next()
         except Left:
             pass
+        except Refused:
+            self._refuse()
         except SessionClosed:
             self._end("caller gone", "the call is over")
         except (MediaError, VadError) as error:
@@ -147,19 +155,37 @@ class Call:
         settings = self.settings
         wait_s = settings.esl_timeout_ms / 1000
         headers = self.session.connect(wait_s)
+        if not call_secret.admits(headers, settings.call_secrets):
+            raise Refused
+        self._admit()
         self.uuid = self.session.uuid
         self.session.on_event = self._on_event
         self.session.subscribe(wait_s)
         self.session.linger(2, wait_s)
         self.house.link.register(self.uuid, self._on_worker)
+        if settings.call_secrets:
+            # Its work is done: call records, later events and the next leg need not have it.
+            self.session.post_variables({call_secret.VARIABLE: ""}, wait_s)
         self._adopt(headers)
         if headers.get("Answer-State") != "answered":
             self.session.execute("answer", timeout_s=wait_s)
         self.record(
             "call",
             bot=self.bot.name,
-            known={k: v for k, v in self.variables.items() if v},
+            known=secret_slots.shown(self.bot, {k: v for k, v in self.variables.items() if v}),
         )
+
+    def _admit(self) -> None:
+        if not self.admitted:
+            self.admitted = True
+            self.house.accounts.accepted.inc()
+
+    def _refuse(self) -> None:
+        """As if nobody listened here: FreeSWITCH goes on with its next dialplan action."""
+        log.warning("%s: refused: without the call secret", self.session.name)
+        self.house.accounts.refused.labels("secret").inc()
+        self.end = "refused"
+        self.session.close()
 
     def _adopt(self, headers: Mapping[str, str]) -> None:
         """What the dialplan, or an earlier listener, already knows of this call."""
@@ -167,7 +193,8 @@ class Call:
         for name, slot in self.bot.slots.items():
             value = headers.get(f"variable_{slot.variable}", "")
             if slot.accepts(value):
-                slots[name] = self.variables[slot.variable] = value
+                self.variables[slot.variable] = value
+                slots[name] = secret_slots.SECRET if slot.secret else value
         intent = headers.get("variable_ai_intent", "")
         if intent in self.bot.intents:
             self.variables["ai_intent"] = intent
@@ -376,6 +403,16 @@ class Call:
         self._outcomes[outcome] += 1
         self.house.accounts.turn_ended(outcome, intervals_ms)
 
+    def keyed_in(self, keys: str) -> str:
+        """What is told of these keys: of a secret nothing, it goes onto the channel alone."""
+        name = secret_slots.wanted(self.bot, self.dialog)
+        if name is None:
+            return keys
+        slot = self.bot.slots[name]
+        if slot.accepts(keys):
+            self.set_variables({slot.variable: keys})
+        return secret_slots.placeholder(slot, keys)
+
     def record(self, what: str, **fields: Any) -> None:
         self.house.link.record(self.uuid, what, **fields)
 
@@ -446,10 +483,12 @@ class Call:
         """Once: how our part of the call ended, and why."""
         if self.end:
             return
+        self._admit()
         self.end = end
         self.assistant.stop("human" if end == "transferred" else
                             "menu" if end == "native menu" else "caller gone")  # fmt: skip
-        self.record("ended", outcome=end, reason=reason, variables=self.variables)
+        variables = secret_slots.shown(self.bot, self.variables)
+        self.record("ended", outcome=end, reason=reason, variables=variables)
         log.info("%s: %s: %s", self.uuid, end, reason)
         self.house.accounts.call_ended(end)
 

@@ -30,7 +30,7 @@ APPLICATION = re.compile(r"[a-z_]{1,40}")
 # Names that a conversation may set. Others are commands in disguise (execute_on_*, api_*,
 # sip_h_*): the switch acts on them.
 VARIABLE = re.compile(r"ai_[a-z0-9_]{1,40}")
-OWN_VARIABLES = frozenset({"socket_resume"})
+OWN_VARIABLES = frozenset({"socket_resume", "eslbot_secret"})
 _FORBIDDEN = re.compile(r"[${}\r\n\0]")
 _LENGTH = re.compile(r"[0-9]{1,9}")
 

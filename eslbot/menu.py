@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from eslbot.ivr import Menu, Resume, Step, Transfer
+from workers import secret_slots
 from workers.messages import DialogState
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ class MenuRun:
         slots = dict(call.dialog.slots)
         for name, slot in call.bot.slots.items():
             if slot.variable in updates:
-                slots[name] = updates[slot.variable]
+                value = updates[slot.variable]
+                slots[name] = secret_slots.placeholder(slot, value) if slot.secret else value
         call.dialog = DialogState(updates.get("ai_intent", call.dialog.intent), slots)
 
     def _say(self, prompts: list[str], then: Callable[[], None]) -> None:

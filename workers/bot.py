@@ -62,7 +62,10 @@ class Destination(_Model):
 
 
 class Slot(_Model):
-    """Something to be asked for. Digits are 0-9 only, spoken or keyed in."""
+    """Something to be asked for. Digits are 0-9 only, spoken or keyed in.
+
+    secret: keyed in only; its digits stay between the caller, the listener and the channel.
+    """
 
     type: Literal["digits", "yes_no", "text"]
     ask: Phrase
@@ -70,6 +73,7 @@ class Slot(_Model):
     variable: Variable
     min_digits: int = Field(1, ge=1, le=32)
     max_digits: int = Field(16, ge=1, le=32)
+    secret: bool = False
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -77,7 +81,14 @@ class Slot(_Model):
             raise ValueError("min_digits is greater than max_digits")
         if self.type == "digits" and self.ask_keypad is None:
             raise ValueError("a digits slot needs ask_keypad, the question of the DTMF menu")
+        if self.secret and self.type != "digits":
+            raise ValueError("only a digits slot can be secret: it has to be keyed in")
         return self
+
+    @property
+    def question(self) -> str:
+        """What the assistant asks; of a secret, to key it in."""
+        return self.ask_keypad if self.secret and self.ask_keypad else self.ask
 
     def accepts(self, value: str) -> bool:
         """Whether a channel variable's value can be this slot's."""
@@ -233,6 +244,8 @@ class Bot(_Model):
             if intent.lookup:
                 _known(intent.lookup.table, self.tables, f"{at}.lookup.table")
                 _known(intent.lookup.key, intent.slots, f"{at}.lookup.key")
+                if intent.lookup.key in self.slots and self.slots[intent.lookup.key].secret:
+                    raise ValueError(f"{at}.lookup.key: {intent.lookup.key} is a secret slot")
             _known(intent.destination, self.destinations, f"{at}.destination")
             if intent.transfer:
                 _known(intent.transfer, self.destinations, f"{at}.transfer")
@@ -280,6 +293,8 @@ class Bot(_Model):
         for word, field in PLACEHOLDER.findall(text):
             if not field:
                 _known(word, intent.slots, at)
+                if self.slots[word].secret:
+                    raise ValueError(f"{at}: {{{word}}} is a secret slot, and never said")
             elif intent.lookup is None or intent.lookup.table != word:
                 raise ValueError(f"{at}: {{{word}.{field}}} needs a lookup in table {word}")
             elif any(field not in row for row in self.tables[word].values()):

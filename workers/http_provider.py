@@ -18,6 +18,7 @@ import email.utils
 import json
 import math
 import random
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -167,6 +168,9 @@ class Provider:
             with until(answer.ends_at):
                 response = self._pool.handle_request(request)
         except (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout) as error:
+            untrusted = _untrusted(error)
+            if untrusted:  # which will not be another one the next time
+                raise ProviderError(f"can't connect: its certificate: {untrusted}") from None
             raise Retryable(f"can't connect ({type(error).__name__})") from None
         except httpcore.TimeoutException:
             raise ProviderError("no answer in time") from None
@@ -311,6 +315,15 @@ def parse_json(text: bytes | str) -> Any:
 def plain(text: str) -> str:
     """The text with half surrogate pairs, which JSON can hold and UTF-8 can't, replaced by ?."""
     return text.encode("utf-8", "replace").decode()
+
+
+def _untrusted(error: BaseException | None) -> str:
+    """Why the server's certificate was not taken, in OpenSSL's words, or ""."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return str(error.verify_message)
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def _retry_after(headers: httpx.Headers) -> float | None:

@@ -152,7 +152,7 @@ def hints(bot: Bot, asked: str | None, language: str) -> Hints:
     expect: Expect = "text"
     if asked == "confirm":
         expect = "yes_no"
-    elif asked in bot.slots:
+    elif asked in bot.slots and not bot.slots[asked].secret:
         expect = bot.slots[asked].type
     phrases = [example for intent in bot.intents.values() for example in intent.examples]
     return Hints(expect=expect, phrases=tuple(phrases), language=language)

@@ -14,10 +14,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from workers import redis_tls
+
 PREFIX = "ESLBOT_"
 MAX_SHOWN = 100  # characters of a value, and of a name, in an error
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# What a channel variable, a dialplan and a regular expression leave as it is.
+_CALL_SECRET = re.compile(r"[A-Za-z0-9_.~+/=-]{16,200}")
 
 
 class SettingsError(Exception):
@@ -36,7 +40,7 @@ def _set(
     pattern: str = "",
 ) -> Any:
     meta = {"doc": doc, "low": low, "high": high, "among": among, "env": env, "secret": secret}
-    return field(default=default, metadata=meta | {"pattern": pattern})
+    return field(default=default, metadata=meta | {"pattern": pattern}, repr=not secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,11 @@ class Settings:
         secret=True,
     )
     redis_port: int = _set(6390, "TCP port of the own Redis, on loopback.", low=1, high=65535)
+    redis_ca_file: str = _set(
+        "", "rediss://: whom to trust alone, PEM. Empty: the system's authorities."
+    )
+    redis_cert_file: str = _set("", "rediss://: our own certificate, PEM, where Redis wants one.")
+    redis_key_file: str = _set("", "Its key, PEM, without a password.")
     redis_timeout_ms: int = _set(
         1000, "A reply of Redis that takes longer counts as failure.", low=50, high=10000
     )
@@ -66,6 +75,12 @@ class Settings:
     allowed_networks: str = _set(
         "127.0.0.0/8,::1/128",
         "Networks that may connect, comma-separated; the socket has no login.",
+    )
+    call_secret: str = _set(
+        "",
+        "What a call must bring in the channel variable `eslbot_secret`, 16 characters or more; "
+        "several, comma-separated, the newest first. Empty: nothing.",
+        secret=True,
     )
     max_calls: int = _set(
         500, "Calls at once; more are refused and go to the menu.", low=1, high=10000
@@ -216,8 +231,23 @@ class Settings:
         return self.redis_url or f"redis://127.0.0.1:{self.redis_port}/0"
 
     @property
+    def redis_tls(self) -> dict[str, Any]:
+        """For streams.connect(). Reads the files. Raises SettingsError."""
+        try:
+            return redis_tls.options(
+                self.redis, self.redis_ca_file, self.redis_cert_file, self.redis_key_file
+            )
+        except redis_tls.TlsError as error:
+            raise SettingsError(str(error)) from None
+
+    @property
     def networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
         return tuple(ipaddress.ip_network(n.strip()) for n in self.allowed_networks.split(","))
+
+    @property
+    def call_secrets(self) -> tuple[str, ...]:
+        """The newest first; none: calls need none."""
+        return tuple(s.strip() for s in self.call_secret.split(",")) if self.call_secret else ()
 
 
 def names() -> Iterator[tuple[str, Any]]:
@@ -247,6 +277,12 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         settings.networks  # noqa: B018
     except ValueError as error:
         raise SettingsError(f"{PREFIX}ALLOWED_NETWORKS: {_shown(str(error))}") from None
+    for number, secret in enumerate(settings.call_secrets, 1):
+        if not _CALL_SECRET.fullmatch(secret):
+            raise SettingsError(
+                f"{PREFIX}CALL_SECRET: secret {number} of {len(settings.call_secrets)}, "
+                f"{len(secret)} characters: 16 to 200 of A-Z a-z 0-9 _ . ~ + / = - are wanted"
+            )
     return settings
 
 

@@ -35,6 +35,7 @@ from rq import Queue
 from rq.job import JobStatus
 from rq.serializers import JSONSerializer
 
+from workers import redis_tls
 from workers.bot import Bot
 from workers.messages import (
     ALL,
@@ -81,11 +82,14 @@ class InputLost(Exception):
     """The stage's input stopped: it came late, was trimmed, or its stream vanished."""
 
 
-def connect(url: str, timeout_s: float, connections: int) -> redis.Redis:
+def connect(
+    url: str, timeout_s: float, connections: int, tls: Mapping[str, Any] | None = None
+) -> redis.Redis:
     """A client whose every wait is bounded; one connection more than there are waiters.
 
     url: redis://, rediss://, unix://, or of Sentinels that know who the master is:
-    sentinel://[user:password@]host:port[,host:port...]/service[/db]. Raises ValueError.
+    sentinel://[user:password@]host:port[,host:port...]/service[/db]. tls: Settings.redis_tls.
+    Raises ValueError.
     """
     options: dict[str, Any] = {
         "socket_timeout": timeout_s,
@@ -97,7 +101,7 @@ def connect(url: str, timeout_s: float, connections: int) -> redis.Redis:
     if url.startswith(SENTINEL):
         return _by_sentinels(url, options, connections)
     pool = redis.BlockingConnectionPool.from_url(
-        url, max_connections=connections, timeout=timeout_s, **options
+        url, max_connections=connections, timeout=timeout_s, **options, **(tls or {})
     )
     return redis.Redis(connection_pool=pool)
 
@@ -312,15 +316,18 @@ def living(client: redis.Redis, role: str) -> Sequence[dict[str, Any]]:
 
 
 def wait_for_redis(client: redis.Redis, within_s: float) -> None:
-    """Until Redis answers a PING. Raises redis.RedisError when it does not in time."""
+    """Until Redis answers a PING. Raises redis.RedisError when it does not in time, with what may
+    be the cause."""
     deadline = time.monotonic() + within_s
     while True:
         try:
             client.ping()
             return
-        except (redis.ConnectionError, redis.TimeoutError) as error:
-            # A wrong password will not become right by waiting.
-            if isinstance(error, redis.AuthenticationError) or time.monotonic() > deadline:
+        except (redis.ConnectionError, redis.TimeoutError, redis.InvalidResponse) as error:
+            # A wrong password or certificate will not become right by waiting.
+            wrong = isinstance(error, redis.AuthenticationError) or redis_tls.hopeless(error)
+            if wrong or time.monotonic() > deadline:
+                error.args = (f"{error}{redis_tls.hint(client, error)}",)
                 raise
             time.sleep(0.1)
 
