@@ -73,7 +73,7 @@ def _live(arguments: argparse.Namespace, client: redis.Redis) -> int:
 
 def _matrix(arguments: argparse.Namespace) -> int:
     from eslbot.chaos.faults import FAULTS, SMALL
-    from eslbot.chaos.matrix import as_json, run_all
+    from eslbot.chaos.matrix import Run, as_json, run_all
     from eslbot.chaos.told import header, line, page, summary
 
     if arguments.calls < 1:
@@ -91,13 +91,20 @@ def _matrix(arguments: argparse.Namespace) -> int:
     folder = Path(tempfile.mkdtemp(prefix="eslbot-chaos-"))
     arguments.out.mkdir(parents=True, exist_ok=True)
     print(header(), flush=True)
+    runs: list[Run] = []
+
+    def tell(one: Run) -> None:
+        """As it comes: an interrupted matrix has its findings, too."""
+        runs.append(one)
+        print(line(one), flush=True)
+        (arguments.out / "chaos.json").write_text(as_json(runs))
+
     try:
-        runs = run_all(chosen, folder, arguments.calls, lambda one: print(line(one), flush=True))
+        run_all(chosen, folder, arguments.calls, tell)
         for log in folder.glob("house-*/*.log"):
             shutil.copy(log, arguments.out / f"{log.parent.name}-{log.name}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    (arguments.out / "chaos.json").write_text(as_json(runs))
     (arguments.out / "chaos.html").write_text(page(runs))
     told, good = summary(runs)
     print("\n".join(["", *told, "", f"written to {arguments.out}/chaos.json and chaos.html"]))

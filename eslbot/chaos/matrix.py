@@ -313,19 +313,17 @@ def _words(name: str) -> bytes:
 
 def run_all(
     faults: Iterable[Fault], folder: Path, per_phase: int, tell: Callable[[Run], None]
-) -> list[Run]:
+) -> None:
     """Each fault in turn; a new house where another kind is wanted, or the last did not recover."""
-    runs: list[Run] = []
     rig: Rig | None = None
     try:
-        for fault in sorted(faults, key=lambda one: one.rig):
+        for number, fault in enumerate(sorted(faults, key=lambda one: one.rig)):
             if rig is None or rig.kind != fault.rig:
                 if rig is not None:
                     rig.stop()
-                rig = Rig(folder / f"house-{len(runs)}", fault.rig)
+                rig = Rig(folder / f"house-{number}", fault.rig)
                 rig.start()
             run = rig.run(fault, per_phase)
-            runs.append(run)
             tell(run)
             if run.recovered_s is None:
                 rig.stop()
@@ -333,7 +331,6 @@ def run_all(
     finally:
         if rig is not None:
             rig.stop()
-    return runs
 
 
 def as_json(runs: list[Run]) -> str:
