@@ -209,7 +209,10 @@ class Call:
         settings = self.settings
         if self._fault == "media dead":
             raise MediaError("a fault that was asked for")
-        rate = int(self.session.headers.get("Channel-Read-Codec-Rate", "8000"))
+        told = self.session.headers.get("Channel-Read-Codec-Rate", "8000")
+        if not (told.isascii() and told.isdigit() and len(told) < 7):
+            raise MediaError("the switch names no rate of its codec")
+        rate = int(told)
         port = Unicast(settings.media_host, rate)
         try:
             self.session.unicast(*port.address, timeout_s=settings.esl_timeout_ms / 1000)

@@ -6,6 +6,7 @@ import argparse
 import getpass
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -91,6 +92,8 @@ def _matrix(arguments: argparse.Namespace) -> int:
     folder = Path(tempfile.mkdtemp(prefix="eslbot-chaos-"))
     arguments.out.mkdir(parents=True, exist_ok=True)
     print(header(), flush=True)
+    # Told to end, it ends its house, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     runs: list[Run] = []
 
     def tell(one: Run) -> None:

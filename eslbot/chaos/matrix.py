@@ -37,6 +37,7 @@ NATIVE, AGENT = 58, 57  # what is heard in FreeSWITCH's own menu, and at a perso
 FIRST_NUMBER = 1001
 CALL_S = 90.0
 RECOVERS_WITHIN_S = 60.0
+VOICE_S = 0.5
 DIGITS = "zero one two three four five six seven eight nine".split()  # noqa: SIM905
 
 
@@ -210,7 +211,7 @@ class Rig:
             one.start_s
             for one in verdict.heard
             if one.end_s > fault_s
-            and (one.what is None
+            and (_is_voice(one)
                  or isinstance(one.what, Mark)
                  or (isinstance(one.what, Fixed) and one.what.index in fallback))
         ]  # fmt: skip
@@ -222,7 +223,7 @@ class Rig:
             round(verdict.longest_silence_s, 2),
             round(verdict.silence_at_s - fault_s, 2),
             # The embedded voice names nobody.
-            verdict.answered or any(one.what is None for one in verdict.heard),
+            verdict.answered or any(_is_voice(one) for one in verdict.heard),
             verdict.fallback,
             len(verdict.twice),
             len(verdict.foreign),
@@ -281,6 +282,11 @@ def _late(heard: list[Heard]) -> int:
     turns = [one.what.turn for one in heard if isinstance(one.what, Mark)]
     turns = [turn for turn in turns if turn != RULES_TURN]
     return sum(turn < max(turns[:at]) for at, turn in enumerate(turns) if at)
+
+
+def _is_voice(one: Heard) -> bool:
+    """Longer than a mark that was cut."""
+    return one.what is None and one.end_s - one.start_s > VOICE_S
 
 
 def _gone(call: Channel) -> bool:

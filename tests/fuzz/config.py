@@ -28,6 +28,11 @@ SCALARS = (
     b"&a {b: c}", b"? &b [x, x]\n: &c [*b, *b]\n? [*c, *c]\n: d",
 )  # fmt: skip
 
+# A key of aliases to aliases: written out, it is longer than memory.
+BOMB = b"? &a0 [x, x]\n: y\n" + b"".join(
+    b"? &a%d [*a%d, *a%d]\n: y\n" % (n, n - 1, n - 1) for n in range(1, 40)
+)
+
 _folder = tempfile.TemporaryDirectory(prefix="eslbot-fuzz-")
 _path = Path(_folder.name) / "bot.yaml"
 
@@ -57,6 +62,8 @@ def _make_bot(dice: Random) -> bytes:
                 lines[at] = mangled(dice, lines[at], SCALARS, 2)
         if not lines:
             break
+    if dice.random() < 0.01:
+        lines.insert(dice.randrange(len(lines) + 1), BOMB)
     return b"".join(lines)
 
 

@@ -126,5 +126,5 @@ def kept(path: Path) -> tuple[str, Any]:
     name, _, text = path.read_text(encoding="ascii").partition("\n")
     try:
         return name, ast.literal_eval(text)
-    except (SyntaxError, MemoryError, RecursionError):
+    except (SyntaxError, TypeError, MemoryError, RecursionError):
         raise ValueError("no input stands in it") from None
