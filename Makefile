@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help run call test lint format clean
+.PHONY: help run call test chaos fuzz lint format clean
 
 help: ## Show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
@@ -26,6 +26,12 @@ call: $(READY) ## Call the running listener: SAY="..." KEYS="42#" WAV=file.wav I
 
 test: $(READY) ## Run all tests
 	$(BIN)/python -m pytest
+
+chaos: $(READY) ## Break a house of its own in every way: FAULTS="redis" CALLS=2
+	$(BIN)/python -m eslbot chaos matrix --calls $(or $(CALLS),2) $(if $(FAULTS),--only "$(FAULTS)")
+
+fuzz: $(READY) ## Fuzz each parser, time-boxed: SECONDS=300
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),300)
 
 lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check .

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import redis
 
+from eslbot.chaos import command as chaos
 from workers import streams
 from workers.bot import Bot, BotError
 from workers.bot import load as load_bot
@@ -39,6 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     commands.add_parser("redis-acl", help="print users for Redis with no more rights than needed")
     _call_arguments(commands.add_parser("call", help="call the listener from a stand-in switch"))
     _freeswitch_arguments(commands.add_parser("freeswitch", help="write FreeSWITCH's files"))
+    chaos.add_arguments(commands.add_parser("chaos", help="break it on purpose, and see"))
     arguments = parser.parse_args(argv)
     try:
         if arguments.command == "settings":
@@ -52,6 +54,7 @@ def main(argv: list[str] | None = None) -> int:
         logging.basicConfig(
             level=settings.log_level.upper(), format="%(levelname).1s %(name)s: %(message)s"
         )
+        logging.getLogger("httpx").setLevel(logging.WARNING)
         return _run(arguments, settings)
     except (Trouble, SettingsError, BotError) as error:
         print(f"eslbot {arguments.command}: {error}", file=sys.stderr)
@@ -80,6 +83,8 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
         return check(settings)
     if arguments.command == "freeswitch":
         return _freeswitch(arguments, settings)
+    if arguments.command == "chaos":
+        return chaos.run(arguments, settings)
     from eslbot.first_call import run
 
     return run(arguments, settings)

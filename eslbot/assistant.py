@@ -258,6 +258,7 @@ class Assistant:
             return
         turn.all_spoken = True
         self._call.no_timer("starved")
+        self._call.when_said(self._said)
         if turn.speaking is None:
             self._said()
         elif not self._call.playback.busy:

@@ -25,14 +25,14 @@ from eslbot.accounts import FINISHED, Accounts
 from eslbot.assistant import Assistant
 from eslbot.call_state import State
 from eslbot.chaos.live import Blindfold, draw, write_down
-from eslbot.endpointing import Endpointer, SpeechStarted
+from eslbot.endpointing import Endpointer, SpeechEnded, SpeechStarted
 from eslbot.endpointing import Event as SpeechEvent
 from eslbot.esl import EslError, clean_value
 from eslbot.link import Link
 from eslbot.mailbox import Mailbox
 from eslbot.media.clock import Clock
 from eslbot.media.leg import Leg
-from eslbot.media.unicast import MediaError, Unicast
+from eslbot.media.unicast import RATE, MediaError, Unicast
 from eslbot.menu import MenuRun
 from eslbot.playback import Playback
 from eslbot.prompts import Prompts
@@ -265,7 +265,7 @@ class Call:
         if isinstance(event, SpeechStarted) and self.state in (State.SPEAKING, State.THINKING):
             # At once, on the clock: nothing this call waits for may delay the silence.
             self.assistant.cut_off(time.monotonic())
-        self._post(self.assistant.on_speech, event)
+        self._post(self._on_speech_event, event)
 
     def _on_played(self) -> None:
         self._post(self.played)
@@ -322,6 +322,13 @@ class Call:
             self._end("taken", "the switch took the call elsewhere")
             raise Left
 
+    def _on_speech_event(self, event: SpeechEvent) -> None:
+        if self.state is State.MENU:
+            if isinstance(event, SpeechEnded):
+                self.menu.spoken_to()
+        else:
+            self.assistant.on_speech(event)
+
     def _on_key(self, digit: str) -> None:
         if self.state is State.MENU:
             self.menu.key(digit)
@@ -337,7 +344,7 @@ class Call:
             self.leg.endpointer.min_speech_ms = (
                 self.settings.barge_in_speech_ms if interrupting else self.settings.min_speech_ms
             )
-            self.leg.listening = self.state not in (State.MENU, State.LEAVING, State.ENDED)
+            self.leg.listening = self.state not in (State.LEAVING, State.ENDED)
 
     @property
     def playback(self) -> Playback:
@@ -357,17 +364,17 @@ class Call:
         self.record("said", text=text, fixed=True)
         return True
 
-    def fill(self, text: str, then: Callable[[], None]) -> bool:
-        """Say a filler while the answer is awaited. False: it has no audio."""
+    def fill(self, text: str) -> float:
+        """Say a filler while the answer, or more of it, is awaited; its length in seconds, 0 where
+        it has no audio."""
         pcm = self.house.prompts.get(text)
         if pcm is None:
-            return False
-        self.playback.say(text, pcm, filler=True)
+            return 0.0
+        self.playback.fill(text, pcm)
         assert self.leg is not None
         self.leg.endpointer.min_speech_ms = self.settings.barge_in_speech_ms
-        self.when_said(then)
         self.record("said", text=text, filler=True)
-        return True
+        return len(pcm) / 2 / RATE
 
     def when_said(self, then: Callable[[], None]) -> None:
         """What to do when all that is in the playback was heard."""

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 REDIS_WITHIN_S = 10.0
 LEAVE_S = 2.5  # for calls to be handed over when the process is told to end
-LOOK_AT_WORKERS_S = 0.25
+LOOK_AT_WORKERS_S = 0.2
 LOOK_AT_SWITCH_S = 2.0
 HEDGE_PERCENT = 10
 

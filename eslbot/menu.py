@@ -34,6 +34,11 @@ class MenuRun:
         if self._menu is not None:
             self._do(self._menu.digit(digit))
 
+    def spoken_to(self) -> None:
+        """The caller spoke, which is no key: the answer is the same, but not awaited in silence."""
+        if not self._call.playback.busy:
+            self._nothing()
+
     def _nothing(self) -> None:
         if self._menu is not None:
             self._do(self._menu.timeout())

@@ -115,7 +115,9 @@ def test_a_call_with_a_wrong_argument(tmp_path: Path, arguments, named):
     assert named in run.stderr
 
 
-@pytest.mark.parametrize("command", ["serve", "redis", "check", "settings", "call", "freeswitch"])
+@pytest.mark.parametrize(
+    "command", ["serve", "redis", "check", "settings", "call", "freeswitch", "chaos"]
+)
 def test_each_command_has_help(command: str):
     run = eslbot(command, "--help")
     assert run.returncode == 0

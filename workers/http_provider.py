@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import email.utils
 import json
+import math
 import random
 import ssl
 import time
@@ -293,16 +294,20 @@ class Answer:
 
 
 def parse_json(text: bytes | str) -> Any:
-    """JSON of an answer; NaN, garbage and deep nesting are a ProviderError."""
+    """JSON of an answer; NaN, infinity, garbage and deep nesting are a ProviderError."""
     raw = text if isinstance(text, bytes) else text.encode("utf-8", "replace")
     if raw.count(b"[") + raw.count(b"{") > MAX_BRACKETS:
         raise ProviderError("the answer nests too deeply")
 
-    def refuse(name: str) -> None:
-        raise ValueError(name)
+    def finite(number: str) -> float:
+        """Of a number, or of JSON's own name for what is none."""
+        if not math.isfinite(found := float(number)):
+            raise ValueError("no number")
+        return found
 
     try:
-        return json.loads(raw.decode("utf-8", "replace"), parse_constant=refuse)
+        text = raw.decode("utf-8", "replace")
+        return json.loads(text, parse_constant=finite, parse_float=finite)
     except (ValueError, RecursionError):
         raise ProviderError("the answer is not JSON") from None
 
@@ -333,6 +338,6 @@ def _retry_after(headers: httpx.Headers) -> float | None:
                 email.utils.parsedate_to_datetime(text) for text in (value, headers.get("Date", ""))
             )
             seconds = (until - now).total_seconds()
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             return None
     return max(0.0, seconds) if seconds == seconds else None

@@ -23,7 +23,7 @@ from workers.stt.engine import SttError
 log = logging.getLogger(__name__)
 
 ANNOUNCE_EVERY_S = 2.0
-BEAT_EVERY_S = 0.25
+BEAT_EVERY_S = 0.2
 PROBE_EVERY_S = 0.5
 PROBE_TIMEOUT_S = 4.0  # less than a breaker waits for a probe's result
 

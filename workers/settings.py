@@ -17,6 +17,9 @@ from typing import Any
 from workers import redis_tls
 
 PREFIX = "ESLBOT_"
+MAX_SHOWN = 100  # characters of a value, and of a name, in an error
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # What a channel variable, a dialplan and a regular expression leave as it is.
 _CALL_SECRET = re.compile(r"[A-Za-z0-9_.~+/=-]{16,200}")
 
@@ -34,9 +37,10 @@ def _set(
     among: tuple[str, ...] = (),
     env: str = "",
     secret: bool = False,
+    pattern: str = "",
 ) -> Any:
     meta = {"doc": doc, "low": low, "high": high, "among": among, "env": env, "secret": secret}
-    return field(default=default, metadata=meta, repr=not secret)
+    return field(default=default, metadata=meta | {"pattern": pattern}, repr=not secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +112,12 @@ class Settings:
         low=100,
         high=20000,
     )
-    context: str = _set("eslbot", "Dialplan context of the native menu.")
-    menu_extension: str = _set("9000", "Extension of the native menu in that context.")
+    context: str = _set(
+        "eslbot", "Dialplan context of the native menu.", pattern=r"[A-Za-z0-9_.-]{1,64}"
+    )
+    menu_extension: str = _set(
+        "9000", "Extension of the native menu in that context.", pattern=r"[A-Za-z0-9_*#+-]{1,32}"
+    )
     watchdog_s: int = _set(
         3,
         "Without a renewal for so long FreeSWITCH takes the call to the native menu.",
@@ -253,9 +261,9 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     known = dict(names())
     for name in environ:
         if name.startswith(PREFIX) and name not in known:
-            near = difflib.get_close_matches(name, known, 1)
+            near = difflib.get_close_matches(name[:MAX_SHOWN], known, 1)
             raise SettingsError(
-                f"{name}: unknown setting{f'; is {near[0]} meant?' if near else ''}"
+                f"{_shown(name)}: unknown setting{f'; is {near[0]} meant?' if near else ''}"
             )
     values = {
         one.name: _convert(name, one, environ[name])
@@ -268,7 +276,7 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     try:
         settings.networks  # noqa: B018
     except ValueError as error:
-        raise SettingsError(f"{PREFIX}ALLOWED_NETWORKS: {error}") from None
+        raise SettingsError(f"{PREFIX}ALLOWED_NETWORKS: {_shown(str(error))}") from None
     for number, secret in enumerate(settings.call_secrets, 1):
         if not _CALL_SECRET.fullmatch(secret):
             raise SettingsError(
@@ -280,19 +288,26 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
 
 def _convert(name: str, one: Any, text: str) -> Any:
     meta = one.metadata
-    if "\0" in text or "\n" in text:
-        raise SettingsError(f"{name}: holds a line break or a zero byte")
+    if _UNPRINTABLE.search(text):
+        raise SettingsError(f"{name}: holds a line break or another character without a form")
     if one.type == "int":
-        try:
-            number = int(text)
-        except ValueError:
-            raise SettingsError(f"{name}: {text!r} is not a whole number") from None
+        if not _WHOLE.fullmatch(text):
+            raise SettingsError(f"{name}: '{_shown(text)}' is not a whole number")
+        number = int(text)
         if not meta["low"] <= number <= meta["high"]:
             raise SettingsError(f"{name}: {number} is not between {meta['low']} and {meta['high']}")
         return number
     if meta["among"] and text not in meta["among"]:
-        raise SettingsError(f"{name}: {text!r} is none of {', '.join(meta['among'])}")
+        raise SettingsError(f"{name}: '{_shown(text)}' is none of {', '.join(meta['among'])}")
+    if meta["pattern"] and not re.fullmatch(meta["pattern"], text):
+        raise SettingsError(f"{name}: '{_shown(text)}' is not of the form {meta['pattern']}")
     return text
+
+
+def _shown(text: str) -> str:
+    """Something of the environment in an error: on one line, and not too much of it."""
+    cut = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+    return cut if cut.isprintable() else ascii(cut)[1:-1][:MAX_SHOWN]
 
 
 def reference() -> str:

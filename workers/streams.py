@@ -65,7 +65,7 @@ MAX_LOG_ENTRIES = 2_000
 BOT_TTL_S = 3600
 WORKER_TTL_S = 6
 LISTENER_TTL_S = 10
-ALIVE_MS = 1000
+ALIVE_MS = 700
 FAILED_JOB_TTL_S = 3600
 SENTINEL = "sentinel://"
 _SENTINEL_URL = re.compile(
@@ -164,9 +164,13 @@ def publish(pipe: Any, turn: Turn, message: Message) -> None:
 def address(entry: Mapping[bytes, bytes]) -> tuple[str, int, int]:
     """(call, epoch, attempt) of an entry on a listener's stream. Raises MessageError."""
     try:
-        return entry[b"call"].decode(), int(entry[b"epoch"]), int(entry[b"attempt"])
+        call = entry[b"call"].decode()
+        numbers = entry[b"epoch"], entry[b"attempt"]
     except (KeyError, ValueError):
         raise MessageError("an entry without call, epoch and attempt") from None
+    if not all(number.isdigit() and len(number) <= 18 for number in numbers):
+        raise MessageError("an entry whose epoch or attempt is no number")
+    return call, int(numbers[0]), int(numbers[1])
 
 
 def enqueue(pipe: Any, queues: Mapping[Stage, Queue], turn: Turn, stage: Stage) -> None:

@@ -44,8 +44,8 @@ class Scene:
 class Fault:
     """name; begin and end; seconds between the two.
 
-    rig: which house it needs, see matrix.py. here: the caller may stay with the assistant; False
-    where the listener itself is gone.
+    rig: which house it needs, see matrix.py. bound_s: the longest silence a caller may hear,
+    outside of his own turn.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Fault:
     end: Callable[[Scene], None]
     seconds: float = 4.0
     rig: str = "providers"
-    here: bool = True
+    bound_s: float = 2.0
 
 
 def nothing(scene: Scene) -> None:
@@ -112,6 +112,7 @@ def _continue_listener(scene: Scene) -> None:
 def _after_drain(scene: Scene) -> None:
     """What systemd does when the drained one has ended: here it is not waited for."""
     scene.house.processes["listener draining"] = scene.house.processes.pop("listener")
+    scene.house.environ["ESLBOT_METRICS_PORT"] = "0"  # the old one has it until its last call
     scene.house.start("listener")
 
 
@@ -175,9 +176,9 @@ FAULTS: tuple[Fault, ...] = (
     *(Fault(f"all {r} workers killed", _kill_worker(r, True), nothing) for r in ROLES),
     *(Fault(f"{r} worker stopped", _stop_worker(r), _let_go, 8.0) for r in ROLES),
     Fault("poisoned jobs", _poison, nothing),
-    Fault("listener killed", _signal_listener(signal.SIGKILL), _restart_listener, here=False),
+    Fault("listener killed", _signal_listener(signal.SIGKILL), _restart_listener),
     Fault(
-        "listener stopped", _signal_listener(signal.SIGSTOP), _continue_listener, 6.0, here=False
+        "listener stopped", _signal_listener(signal.SIGSTOP), _continue_listener, 6.0, bound_s=3.5
     ),
     Fault("listener told to end", _signal_listener(signal.SIGTERM), _after_drain),
     Fault("redis killed", _kill_redis, _start_redis, 3.0),
@@ -191,8 +192,8 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault("redis emptied", _redis_command("FLUSHALL"), nothing),
     Fault("streams deleted", _delete_streams, nothing),
-    Fault("audio from the switch ends", _media_stops, nothing, here=False),
-    Fault("the switch does not read", _deaf, nothing, here=False),
+    Fault("audio from the switch ends", _media_stops, nothing),
+    Fault("the switch does not read", _deaf, nothing, bound_s=4.5),
     *(
         Fault(f"{role} provider {mode}", _provider(role, mode), _well(role), 8.0)
         for role in ("llm", "tts")

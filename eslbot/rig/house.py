@@ -55,9 +55,12 @@ class RedisProcess:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        self.process = subprocess.Popen(  # noqa: S603
-            [*redis_server.arguments(self.port, self._folder), *self._more]
-        )
+        with (self._folder / "redis.log").open("ab") as log:
+            self.process = subprocess.Popen(  # noqa: S603
+                [*redis_server.arguments(self.port, self._folder), *self._more],
+                stdout=log,
+                stderr=log,
+            )
         client = self.client(2)
         streams.wait_for_redis(client, within_s=10)
         client.close()
