@@ -39,6 +39,7 @@ CALLER = {
     "variables": {
         "eslbot_secret": SETUP["ESLBOT_CALL_SECRET"],
         "sip_from_display": "canary of a display name",
+        "ai_account": "48151623",
         "ai_unknown": "canary-of-a-variable-of-others",
     },
 }
@@ -227,9 +228,10 @@ def test_who_calls_is_found_nowhere(evidence: Evidence, canary: str):
     assert evidence.holding(canary) == []
 
 
-@pytest.mark.parametrize("words", ["zebrafinch", SAID_SECRET, "Kingfishers"])
-def test_what_is_said_is_in_no_log_and_no_command_line(evidence: Evidence, words: str):
+@pytest.mark.parametrize("words", ["zebrafinch", SAID_SECRET, "Kingfishers", "48151623"])
+def test_what_is_said_or_known_is_in_no_log_and_no_command_line(evidence: Evidence, words: str):
     places = set(evidence.holding(words))
+    assert "what Redis was sent" in places
     assert not places & {*evidence.logs, *evidence.files, "command lines"}
 
 

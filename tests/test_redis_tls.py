@@ -181,7 +181,8 @@ def test_a_setting_that_can_not_be_used_is_named(tmp_path: Path, authority: Auth
 
 
 @pytest.mark.parametrize("module", [["eslbot", "serve"], ["workers", "llm"], ["eslbot", "check"],
-                                    ["eslbot", "call", "--keys", "0"]])  # fmt: skip
+                                    ["eslbot", "call", "--keys", "0"],
+                                    ["eslbot", "chaos", "report"]])  # fmt: skip
 def test_every_process_says_so_in_one_line(module: list[str], tmp_path: Path):
     run = subprocess.run(
         [sys.executable, "-m", *module],

@@ -48,7 +48,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     if arguments.action == "matrix":
         return _matrix(arguments)
     try:
-        client = streams.connect(settings.redis, settings.redis_timeout_ms / 1000, 2)
+        timeout_s = settings.redis_timeout_ms / 1000
+        client = streams.connect(settings.redis, timeout_s, 2, settings.redis_tls)
         return _live(arguments, client)
     except live.ChaosError as error:
         print(f"eslbot chaos: {error}", file=sys.stderr)
