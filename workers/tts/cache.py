@@ -113,17 +113,13 @@ class SpeechCache:
             self._leave(one, flight)
 
     def settle(self, one: Wanted) -> bool:
-        """Have a shared sentence at each level; False: at none, it has to be spoken.
-
-        Raises redis.RedisError.
-        """
+        """Have a shared sentence at each level; False: at none, it has to be spoken."""
         found = self._find(one)
         if found is None:
             return False
-        if self._store is not None and not self._store.has(one.sha):
-            self._store.put(one.sha, found)
-        if self._disk is not None and self._disk.get(one.sha) is None:
-            self._disk.put(one.sha, found)
+        for level in (self._disk, self._store):
+            if level is not None and level.get(one.sha) is None:
+                level.put(one.sha, found)
         return True
 
     def sweep(self) -> None:
@@ -176,10 +172,9 @@ class SpeechCache:
         if over and not flight.done:
             flight.close()
         if keep is not None and one.shared:
-            if self._disk is not None:
-                self._disk.put(one.sha, keep)
-            if self._store is not None:
-                self._store.put(one.sha, keep)
+            for level in (self._disk, self._store):
+                if level is not None:
+                    level.put(one.sha, keep)
 
 
 def _sane(one: Wanted, pcm: bytes) -> Spoken | None:

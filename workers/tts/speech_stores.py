@@ -41,7 +41,9 @@ MAX_ENTRY_BYTES: Final = _HEAD.size + _MADE.size + MAX_AUDIO_BYTES
 # KEYS: the index (member: "SHA BYTES", score: when it expires, ms), the entry.
 # ARGV: the entry's SHA, the entry, its life in ms, bytes of all entries at the most, key prefix.
 # Sizes are summed up each time, so no count can drift: entries are few, and seldom put.
+# SET comes first: a Redis that is full refuses it, while a script that has written is let finish.
 _PUT = """
+redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 local now = redis.call('TIME')
 now = now[1] * 1000 + math.floor(now[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
@@ -65,7 +67,6 @@ redis.call('ZADD', KEYS[1], now + ARGV[3], ARGV[1] .. ' ' .. #ARGV[2])
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[3]) then
   redis.call('PEXPIRE', KEYS[1], ARGV[3])
 end
-redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 """
 _PREFIX: Final = "eslbot:speech:"
 
@@ -166,10 +167,6 @@ class RedisStore:
         except CorruptEntry as error:
             log.warning("speech in Redis left out: %s", error)
         return None
-
-    def has(self, sha: str) -> bool:
-        """Raises redis.RedisError."""
-        return bool(self._client.exists(_PREFIX + sha))
 
     def put(self, sha: str, spoken: Spoken) -> None:
         raw = pack(spoken)
