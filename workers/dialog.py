@@ -113,7 +113,7 @@ def not_understood(bot: Bot, state: DialogState) -> Outcome:
     if state.asked == CONFIRM:
         return Outcome((bot.phrases.yes_no,), Decision(missed))
     if state.asked in bot.slots:
-        return Outcome((_again(bot, bot.slots[state.asked]),), Decision(missed))
+        return Outcome((again(bot, bot.slots[state.asked]),), Decision(missed))
     return Outcome((bot.phrases.not_understood,), Decision(missed))
 
 
@@ -180,7 +180,8 @@ def _missing(
     return Outcome((say, bot.slots[lookup.key].ask), Decision(asking))
 
 
-def _again(bot: Bot, slot: Slot) -> str:
+def again(bot: Bot, slot: Slot) -> str:
+    """What is asked when the answer was none."""
     # The bot's file has no phrase for this, so only an English bot says it.
     if slot.type != "digits" or not bot.language.startswith("en"):
         return slot.question

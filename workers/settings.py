@@ -224,6 +224,17 @@ class Settings:
         "Whether the engine that needs no provider steps in when all else fails.",
         among=("on", "off"),
     )
+    speech_cache_mb: int = _set(
+        32, "Spoken sentences in the memory of each tts process; 0: none is kept anywhere.",
+        low=0, high=4096,
+    )  # fmt: skip
+    speech_disk_mb: int = _set(
+        64, "The bot's own, spoken, in STATE_DIR/speech; 0: none.", low=0, high=65536
+    )
+    speech_redis_mb: int = _set(32, "The same in Redis, for all hosts; 0: none.", low=0, high=4096)
+    speech_cache_ttl_s: int = _set(
+        86400, "Speech older than this is made anew.", low=10, high=2592000
+    )
     piper_voice: str = _set("", "piper: path of a voice, NAME.onnx with NAME.onnx.json beside it.")
 
     @property
@@ -325,8 +336,9 @@ def reference() -> str:
             "# Settings",
             "",
             "Environment variables; `eslbot settings` prints this page. The last part of a name is",
-            "its unit: `_MS` milliseconds, `_S` seconds, `_PER_S` per second, `_DBFS` decibels",
-            "relative to full scale. An unknown `ESLBOT_` variable stops the start.",
+            "its unit: `_MS` milliseconds, `_S` seconds, `_PER_S` per second, `_MB` million bytes,",
+            "`_DBFS` decibels relative to full scale. An unknown `ESLBOT_` variable stops the",
+            "start.",
             "",
             *rows,
             "",

@@ -14,6 +14,10 @@
     eslbot:chaos                string  the fault in a share of live calls, JSON; expires
     eslbot:chaos:calls          list    how those calls ended, JSON; bounded, expires
     eslbot:probed:PROVIDER      string  a provider's health was asked lately; expires
+    eslbot:speech:SHA           string  a sentence of a bot's own, spoken; SHA of text and voice,
+                                        see tts/speech_stores.py; ≤ 1 MB, expires
+    eslbot:speeches             zset    those, "SHA BYTES" by expiry: bounds all of them; expires
+    eslbot:speaking-ahead       string  one worker speaks a bot's own sentences; expires
     rq:queue:stt|llm|tts        list    RQ's own: ids of jobs
     rq:job:ID                   hash    RQ's own: a job, JSON-serialised; expires
 
