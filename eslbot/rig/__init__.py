@@ -1,1 +1,1 @@
-"""The running system and its callers, for who measures it, breaks it, or tests it."""
+"""What a fault and load rig is made of: audio that names itself, a provider, a judge, a report."""
