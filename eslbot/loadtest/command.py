@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     from eslbot.loadtest.plan import BadPlan, Plan
     from eslbot.loadtest.run import Rig
     from eslbot.loadtest.told import good, page, text
-    from eslbot.loadtest.verdict import bottleneck, limits
+    from eslbot.loadtest.verdict import bottleneck, generator_was_limit, limits, others_were_limit
     from eslbot.rig.house import Late
 
     try:
@@ -61,6 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
     found["verdict"] = {
         "good": good(found),
         "bottleneck": bottleneck(found),
+        "generator": generator_was_limit(found),
+        "others": others_were_limit(found),
         "limits": {one.name: {"value": one.value, "most": one.most} for one in limits(found)},
     }
     (out / "loadtest.json").write_text(json.dumps(found, indent=1))

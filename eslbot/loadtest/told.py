@@ -7,7 +7,7 @@ from typing import Any
 
 from eslbot.loadtest.figures import STATED, group, own_ms, stages
 from eslbot.loadtest.run import Outcome
-from eslbot.loadtest.verdict import bottleneck, generator_was_limit, limits
+from eslbot.loadtest.verdict import bottleneck, generator_was_limit, limits, others_were_limit
 from eslbot.rig import report
 from eslbot.rig.report import Badge, Heading, Table
 
@@ -25,8 +25,8 @@ def _conditions(of: dict[str, Any]) -> str:
         f"{plan['calls']} calls at once for {plan['minutes']:g} min, {plan['listeners']} "
         f"listener(s), {plan['workers']} worker(s) of each role, {plan['generators']} "
         f"generator(s); {rig['cores']} cores {rig['machine']}, Python {rig['python']}, "
-        f"{of['at']}. The generator, the provider and Redis run on the same machine. Voice detection is real; recognition, "
-        "model and voice are a local provider that takes "
+        f"{of['at']}. The generator, the provider and Redis run on the same machine. "
+        "Voice detection is real; recognition, model and voice are a local provider that takes "
         f"{stated['stt_ms']} ms, {stated['llm_first_sentence_ms']} ms to the first sentence, and "
         f"{stated['tts_ms']} ms; an utterance ends after {stated['endpoint_silence_ms']} ms."
     )
@@ -88,6 +88,8 @@ def _verdict(of: dict[str, Any]) -> list[str]:
     lines = [f"bottleneck: {bottleneck(of)}"]
     if generator:
         lines.append(f"THE GENERATOR WAS A LIMIT: {generator}; the system may do better")
+    if others := others_were_limit(of):
+        lines.append(f"NOT ALONE: {others}; the system may do better")
     wrong = [one.name for one in limits(of) if not one.kept]
     lines.append(f"VERDICT: {'over the limits: ' + '; '.join(wrong) if wrong else 'within limits'}")
     return lines + [f"WRONG: {what}" for what in of["errors"]]

@@ -12,6 +12,7 @@ HOLES_PER_MILLION: Final = 100.0
 GENERATOR_LATE_P99_MS: Final = 20
 FULL_CORE_PERCENT: Final = 85.0  # of a core, in one process: each of ours computes on one
 FULL_MACHINE_PERCENT: Final = 92.0
+OTHERS_SHARE: Final = 0.2  # of all cores
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,14 @@ def limits(of: dict[str, Any]) -> list[Limit]:
               None if holes is None else round(holes, 1), HOLES_PER_MILLION),
         Limit("defects of the test itself", len(of["errors"]) + calls["unfinished"], 0),
     ]  # fmt: skip
+
+
+def others_were_limit(of: dict[str, Any]) -> str:
+    """ "" or why these figures say as much of what else ran on this machine."""
+    machine = of["costs"].get("machine")
+    if machine is None or machine["others_cores"] < OTHERS_SHARE * machine["cores"]:
+        return ""
+    return f"others on this machine used {machine['others_cores']} of its {machine['cores']} cores"
 
 
 def generator_was_limit(of: dict[str, Any]) -> str:
