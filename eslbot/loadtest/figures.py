@@ -48,7 +48,7 @@ def figures(seen: Outcome) -> Figures:
         "conditions": {
             "stt_ms": plans.STT_MS, "llm_first_sentence_ms": plans.LLM_SENTENCE_MS,
             "tts_ms": plans.TTS_MS, "endpoint_silence_ms": plans.ENDPOINT_SILENCE_MS,
-            "settings": plan.environ(),
+            "settings": plan.environ(), "generator_has_priority": seen.put_ahead,
         },
         "calls": _calls(seen),
         "turns": _turns(seen, turns),

@@ -17,6 +17,7 @@ import redis
 
 from eslbot.loadtest import plan as plans
 from eslbot.loadtest.plan import Lines, Plan
+from eslbot.loadtest.processes import put_ahead
 from eslbot.loadtest.watch import Metrics, Seen, Watch, added, metrics
 from eslbot.rig.house import ROOT, House, free_port, until
 from eslbot.rig.provider import counts
@@ -49,6 +50,7 @@ class Outcome:
     final: Metrics
     udp_drops: int
     provider: dict[str, Any]
+    put_ahead: bool  # generators and provider have the CPU before the others
     errors: list[str] = field(default_factory=list)
 
 
@@ -74,6 +76,7 @@ class Rig:
         self._listeners = [(self.house.port, self.house.metrics_port)]
         self._provider: subprocess.Popen[bytes] | None = None
         self._generators: list[subprocess.Popen[bytes]] = []
+        self._ahead: list[bool] = []
 
     def start(self) -> None:
         """Raises house.Late."""
@@ -103,6 +106,7 @@ class Rig:
             command += [flag, str(ms)]
         with (self._folder / "provider.log").open("wb") as log:
             self._provider = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)  # noqa: S603
+        self._ahead.append(put_ahead(self._provider.pid))
         until(self._provider_answers, 20, "the provider answers")
 
     def _provider_answers(self) -> bool:
@@ -140,7 +144,8 @@ class Rig:
         client.close()
         return Outcome(
             plan, window, watch.seen, calls, sum(one["unfinished"] for one in found), late, logs,
-            before, after, self._metrics(), sum(one.total for one in watch.drops), provider, errors,
+            before, after, self._metrics(), sum(one.total for one in watch.drops), provider,
+            all(self._ahead), errors,
         )  # fmt: skip
 
     def _start_generators(self, start_at: float, end_at: float) -> list[Path]:
@@ -158,9 +163,9 @@ class Rig:
             results.append(result)
             command = [sys.executable, "-m", "eslbot.loadtest.generator", str(asked), str(result)]
             with (self._folder / f"generator.{n}.log").open("wb") as log:
-                self._generators.append(
-                    subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)  # noqa: S603
-                )
+                generator = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)  # noqa: S603
+            self._generators.append(generator)
+            self._ahead.append(put_ahead(generator.pid))
         return results
 
     def _processes(self) -> dict[str, subprocess.Popen[bytes]]:

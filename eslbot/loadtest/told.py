@@ -21,11 +21,13 @@ def good(of: dict[str, Any]) -> bool:
 
 def _conditions(of: dict[str, Any]) -> str:
     plan, rig, stated = of["plan"], of["rig"], of["conditions"]
+    ahead = "have" if stated["generator_has_priority"] else "do not have"
     return (
         f"{plan['calls']} calls at once for {plan['minutes']:g} min, {plan['listeners']} "
         f"listener(s), {plan['workers']} worker(s) of each role, {plan['generators']} "
         f"generator(s); {rig['cores']} cores {rig['machine']}, Python {rig['python']}, "
-        f"{of['at']}. The generator, the provider and Redis run on the same machine. "
+        f"{of['at']}. Generator, provider and Redis run on the same machine; "
+        f"generator and provider {ahead} the CPU before the others. "
         "Voice detection is real; recognition, model and voice are a local provider that takes "
         f"{stated['stt_ms']} ms, {stated['llm_first_sentence_ms']} ms to the first sentence, and "
         f"{stated['tts_ms']} ms; an utterance ends after {stated['endpoint_silence_ms']} ms."
