@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help run call test chaos fuzz lint format clean
+.PHONY: help run call test chaos fuzz loadtest lint format clean
 
 help: ## Show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
@@ -32,6 +32,10 @@ chaos: $(READY) ## Break a house of its own in every way: FAULTS="redis" CALLS=2
 
 fuzz: $(READY) ## Fuzz each parser, time-boxed: SECONDS=300
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),300)
+
+loadtest: $(READY) ## Many calls at once, measured: CALLS=200 MINUTES=2 LISTENERS=1 WORKERS=1
+	$(BIN)/python -m eslbot loadtest --calls $(or $(CALLS),200) --minutes $(or $(MINUTES),2) \
+		--listeners $(or $(LISTENERS),1) --workers $(or $(WORKERS),1)
 
 lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check .

@@ -17,6 +17,7 @@ from pathlib import Path
 import redis
 
 from eslbot.chaos import command as chaos
+from eslbot.loadtest import command as loadtest
 from workers import streams
 from workers.bot import Bot, BotError
 from workers.bot import load as load_bot
@@ -41,6 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     _call_arguments(commands.add_parser("call", help="call the listener from a stand-in switch"))
     _freeswitch_arguments(commands.add_parser("freeswitch", help="write FreeSWITCH's files"))
     chaos.add_arguments(commands.add_parser("chaos", help="break it on purpose, and see"))
+    loadtest.add_arguments(commands.add_parser("loadtest", help="many calls at once, measured"))
     arguments = parser.parse_args(argv)
     try:
         if arguments.command == "settings":
@@ -85,6 +87,8 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
         return _freeswitch(arguments, settings)
     if arguments.command == "chaos":
         return chaos.run(arguments, settings)
+    if arguments.command == "loadtest":
+        return loadtest.run(arguments)
     from eslbot.first_call import run
 
     return run(arguments, settings)

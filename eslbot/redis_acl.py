@@ -34,6 +34,7 @@ RULES = {
     ],
     WORKER: [
         TURNS, SHARED, "~eslbot:probed:* ~rq:* &rq:pubsub:*",
+        "~eslbot:speech:* ~eslbot:speeches ~eslbot:speaking-ahead",
         # RQ's maintenance uses these types in many ways; SORT, which is in them, reads any key.
         "+@hash +@list +@set +@sortedset -@dangerous",
         CONNECTION, SCRIPTS, "+info|server +multi +exec +discard +watch +unwatch",
