@@ -7,8 +7,8 @@ event socket, with anything else by UDP frames alone.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import gevent
 import numpy as np
@@ -78,21 +78,22 @@ class Caller:
         if self.ended or not words.size:
             return
         last = begin + int(words[-1])
-        answered = self._wait(lambda: record.audible("bot", last).any(), PATIENCE_S)
-        if self.ended:
+        answered = self._wait(lambda: bool(record.audible("bot", last).any()), PATIENCE_S)
+        if answered is None:
             return
         answer = None
         if answered:
             answer = record.at[last + int(np.flatnonzero(record.audible("bot", last))[0])]
         self.heard.append(Heard(record.at[last], answer))
 
-    def _wait(self, condition: object, within_s: float) -> bool:
+    def _wait(self, condition: Callable[[], bool], within_s: float) -> bool | None:
+        """Whether it came in time; None: the measurement is over."""
         deadline = time.monotonic() + within_s
         while not self.ended and time.monotonic() < deadline:
-            if condition():  # type: ignore[operator]
+            if condition():
                 return True
             gevent.sleep(LOOK_EVERY_S)
-        return False
+        return None if self.ended else False
 
 
 def sentences() -> list[bytes]:
@@ -108,9 +109,3 @@ def over_udp(port: int) -> Channel:
     address = {"local-ip": "127.0.0.1", "remote-ip": "127.0.0.1", "remote-port": str(port)}
     call.message({"call-command": "unicast", **address})
     return call
-
-
-def log_of(folder: Path, name: str) -> str:
-    """The end of a process' log, for an error's text."""
-    path = folder / f"{name}.log"
-    return path.read_text(errors="replace")[-2000:] if path.exists() else ""

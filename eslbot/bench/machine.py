@@ -50,9 +50,10 @@ def two_cores() -> tuple[set[int], set[int]]:
 def about() -> dict[str, Any]:
     """Processor, cores, Python, and how busy the machine is with whatever else."""
     model = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError, IndexError):
+    with contextlib.suppress(OSError, StopIteration):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = [one.partition(":")[2].strip() for one in lines if one.startswith("model name")][0]
+        name = next(one for one in lines if one.startswith("model name"))
+        model = name.partition(":")[2].strip()
     return {
         "processor": model,
         "cores": len(os.sched_getaffinity(0)),

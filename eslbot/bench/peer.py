@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,6 @@ PINNED = "1.14.0"
 SERVICES = 3
 WARM_UP_S = 8.0
 SIDES = ("pipecat", "pipecat, provider", "pipecat, smart", "eslbot")
-MATCH_S = 8.0
 
 
 @dataclass(slots=True)
@@ -156,7 +155,9 @@ def table(runs: Sequence[Run]) -> str:
     lines = ["| | " + " | ".join(run.side for run in runs) + " |", "|---" * (len(runs) + 1) + "|"]
     for title, name in rows:
         cells = [getattr(run, name) for run in runs]
-        lines.append(f"| {title} | " + " | ".join("-" if c is None else str(c) for c in cells) + " |")
+        lines.append(
+            f"| {title} | " + " | ".join("-" if c is None else str(c) for c in cells) + " |"
+        )
     return "\n".join(lines)
 
 
@@ -191,12 +192,13 @@ def pipecat_version(python: Path) -> str:
 
 
 def run_all(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """All sides that were asked for, in turn. Raises BenchError."""
+    """All sides that were asked for, in turn. Raises BenchError where none can be measured."""
     python = Path(asked.python).absolute()
     versions = {"pipecat": pipecat_version(python)} if set(asked.only) != {"eslbot"} else {}
     measured, caller = machine.two_cores()
     machine.pin(os.getpid(), caller)
     runs: list[Run] = []
+    failed: dict[str, str] = {}
     provider = Provider(asked.delay_ms)
     try:
         machine.pin(provider.pid, caller)
@@ -217,7 +219,10 @@ def run_all(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
             # Smart Turn is asked after Pipecat's own 200 ms of silence.
             silence_ms = 200 if name == "pipecat, smart" else asked.silence_ms
             print(f"{name}: {calls} calls, {asked.seconds:g} s …", file=sys.stderr, flush=True)
-            runs.append(measure(side, terms, silence_ms, asked.seconds))
+            try:
+                runs.append(measure(side, terms, silence_ms, asked.seconds))
+            except BenchError as error:
+                failed[name] = str(error)
     finally:
         provider.stop()
     return {
@@ -227,12 +232,13 @@ def run_all(asked: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "terms": {"delay_ms": asked.delay_ms, "silence_ms": asked.silence_ms,
                   "services": SERVICES},
         "runs": runs,
+        "failed": failed,
         "ratios_to_eslbot": ratios(runs),
     }  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> int:
-    """0: measured. 2: something is missing, in one line."""
+    """0: measured. 1: not all sides. 2: something is missing, in one line."""
     parser = argparse.ArgumentParser(
         prog="python -m eslbot.bench.peer", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -259,19 +265,21 @@ def main(argv: list[str] | None = None) -> int:
     try:
         found = run_all(asked, folder)
     except BenchError as error:
-        print(f"bench-peer: {error} ({folder})", file=sys.stderr)
+        print(f"bench-peer: {error}", file=sys.stderr)
         return 2
-    shutil.rmtree(folder, ignore_errors=True)
     print(table(found["runs"]))
     for side, values in found["ratios_to_eslbot"].items():
         told = ", ".join(f"{name} {value}" for name, value in values.items())
         print(f"{side} / eslbot: {told}")
     asked.out.parent.mkdir(parents=True, exist_ok=True)
-    found["runs"] = [
-        {name: getattr(run, name) for name in Run.__slots__} for run in found["runs"]  # type: ignore[attr-defined]
-    ]  # fmt: skip
+    found["runs"] = [asdict(run) for run in found["runs"]]
     asked.out.write_text(json.dumps(found, indent=1) + "\n")
     print(f"written to {asked.out}")
+    if found["failed"]:
+        for side, why in found["failed"].items():
+            print(f"bench-peer: {side}: {why} (logs: {folder})", file=sys.stderr)
+        return 1
+    shutil.rmtree(folder, ignore_errors=True)
     return 0
 
 

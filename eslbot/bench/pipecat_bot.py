@@ -5,7 +5,8 @@
 Nothing of eslbot is imported here. Audio comes and goes as L16 frames of 20 ms at 8 kHz, a UDP
 port for each call, which is the least that Pipecat can be given to do: no WebSocket, no JSON, no
 codec. It prints {"ports": [...]} when all pipelines run; when a line comes on standard input it
-prints {"turns": [[[decided, first frame], ...] for each call]}, seconds of the wall clock, and ends.
+prints {"turns": [[[decided, first frame], ...] for each call]}, seconds of the wall clock, and
+ends.
 
 Source: Pipecat's own guides and its OpenAI services; see docs/performance.md for what was chosen.
 """
@@ -228,9 +229,7 @@ def services(asked: argparse.Namespace, speech: bytes) -> tuple[Any, Any, Any]:
             )
 
     at: dict[str, Any] = {"base_url": asked.provider, "api_key": "none"}
-    stt = Stt(
-        **at, ttfs_p99_latency=delay_s, settings=OpenAISTTService.Settings(model="whisper-1")
-    )
+    stt = Stt(**at, ttfs_p99_latency=delay_s, settings=OpenAISTTService.Settings(model="whisper-1"))
     llm = OpenAILLMService(**at, settings=OpenAILLMService.Settings(model="gpt-4o-mini"))
     tts = OpenAITTSService(
         **at, sample_rate=24000, settings=OpenAITTSService.Settings(model="tts-1", voice="alloy")

@@ -72,6 +72,8 @@ class Ours:
     def __init__(self, folder: Path, terms: Terms, provider: str) -> None:
         environ = {f"ESLBOT_{role}": "openai" for role in ("STT", "LLM", "TTS")}
         environ |= {f"ESLBOT_{role}_URL": provider for role in ("STT", "LLM", "TTS")}
+        # Nothing fails here, and 64 recognisers in reserve would take long to start.
+        environ |= {f"ESLBOT_{role}_EMBEDDED": "off" for role in ("STT", "LLM", "TTS")}
         self._terms = terms
         self._house = House(
             folder,
