@@ -4,10 +4,10 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help run call test chaos fuzz loadtest lint format clean
+.PHONY: help run call test chaos fuzz loadtest bench bench-peer lint format clean
 
 help: ## Show this
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
 
 $(READY): requirements.txt setup.cfg
 	@command -v $(PYTHON) >/dev/null || { echo "make: PYTHON=$(PYTHON) is not there; name a Python 3.11 with PYTHON=..." >&2; exit 2; }
@@ -36,6 +36,25 @@ fuzz: $(READY) ## Fuzz each parser, time-boxed: SECONDS=300
 loadtest: $(READY) ## Many calls at once, measured: CALLS=200 MINUTES=2 LISTENERS=1 WORKERS=1
 	$(BIN)/python -m eslbot loadtest --calls $(or $(CALLS),200) --minutes $(or $(MINUTES),2) \
 		--listeners $(or $(LISTENERS),1) --workers $(or $(WORKERS),1)
+
+bench: $(READY) ## What the parts cost beside floors: PARTS="vad"
+	$(BIN)/python -m eslbot.bench.parts $(addprefix --only ,$(PARTS))
+
+# Pipecat lives in an environment of its own: it brings 60 packages that nothing of ours needs.
+PEER := var/peer-venv
+PIPECAT := 1.14.0
+
+$(PEER)/ready-$(PIPECAT):
+	@mkdir -p $(@D)
+	$(PYTHON) -m venv $(PEER)
+	@$(PEER)/bin/python -m pip install --quiet --disable-pip-version-check \
+		"pipecat-ai[silero]==$(PIPECAT)" "uvloop==0.23.0" \
+		|| { echo "make: the package index can't be reached, or has no Pipecat $(PIPECAT)" >&2; exit 2; }
+	@touch $@
+
+bench-peer: $(READY) $(PEER)/ready-$(PIPECAT) ## Against Pipecat: CALLS=20 PEER_CALLS=5 SECONDS=30
+	$(BIN)/python -m eslbot.bench.peer --calls $(or $(CALLS),20) \
+		--peer-calls $(or $(PEER_CALLS),5) --seconds $(or $(SECONDS),30)
 
 lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check .

@@ -38,7 +38,7 @@ RULES = {
         # RQ's maintenance uses these types in many ways; SORT, which is in them, reads any key.
         "+@hash +@list +@set +@sortedset -@dangerous",
         CONNECTION, SCRIPTS, "+info|server +multi +exec +discard +watch +unwatch",
-        "+get +set +mget +del +exists +expire +persist +ttl +scan +xadd +xread",
+        "+get +set +mget +del +exists +expire +pexpire +persist +ttl +pttl +scan +xadd +xread",
         "+subscribe +unsubscribe",
     ],
     WATCHER: ["~eslbot:log:*", CONNECTION, "+xread +xrange +xrevrange +xlen +exists +ttl"],

@@ -1,0 +1,1 @@
+"""Measurements: the parts alone against floors, and the whole path against Pipecat."""
