@@ -305,13 +305,13 @@ class Assistant:
         said = " ".join(turn.sentences[i] for i in sorted(turn.sentences))
         if decision.action == "transfer" and decision.destination in call.bot.destinations:
             self._close_turn("human", said)
-            call.transfer(decision.destination, "asked for")
+            call.leave.transfer(decision.destination, "asked for")
         elif decision.action == "menu":
             self._close_turn("menu", said)
             call.to_menu("not understood", failed=False)
         elif decision.action == "hangup":
             self._close_turn(self._answered(), said)
-            call.hang_up()
+            call.leave.hang_up()
         else:
             self._close_turn(self._answered(), said)
             self.listen()
@@ -367,6 +367,6 @@ class Assistant:
         keep = self._call.settings.history_lines
         del self._history[: max(0, len(self._history) - keep)]
         intervals = turn.intervals_ms()
-        self._call.turn_ended(outcome, intervals)
+        self._call.leave.turn_ended(outcome, intervals)
         more = {"interrupted": True} if interrupted else {}
         self._call.record("turn", epoch=turn.epoch, outcome=outcome, **intervals, **more)

@@ -49,7 +49,7 @@ class Listener:
         self.name = f"{os.uname().nodename}-{os.getpid()}"
         self._calls: set[Call] = set()
         self._accounts = Accounts(
-            lambda: sum(call.admitted and not call.end for call in self._calls)
+            lambda: sum(call.admitted and not call.leave.how for call in self._calls)
         )
         timeout_s = settings.redis_timeout_ms / 1000
         self._client = streams.connect(settings.redis, timeout_s, 8, settings.redis_tls)
@@ -125,7 +125,7 @@ class Listener:
             call.run()
         finally:
             self._calls.discard(call)
-        call.accompany()
+        call.leave.accompany()
 
     def _refuse(self) -> str:
         """Whether there is room for a call; see server.py and accounts.REFUSALS."""

@@ -56,7 +56,7 @@ class MenuRun:
             target = step.done.destination
             prompts.append(call.bot.destinations[target].say)
             self._menu = None
-            self._say(prompts, lambda: call.transfer(target, "menu"))
+            self._say(prompts, lambda: call.leave.transfer(target, "menu"))
         elif isinstance(step.done, Resume):
             self._menu = None
             call.playback.stop(0.0)
@@ -85,7 +85,7 @@ class MenuRun:
         for text in prompts:
             pcm = call.house.prompts.get(text)
             if pcm is None:
-                call.native_menu("a prompt has no audio", failed=True)
+                call.leave.native_menu("a prompt has no audio", failed=True)
                 return
             call.playback.say(text, pcm)
         if prompts:
