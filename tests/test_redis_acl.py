@@ -132,6 +132,9 @@ def test_the_listener_may_order_faults_and_workers_may_look(house: House, passwo
     listener = as_user(house, LISTENER, passwords[LISTENER])
     live.give(listener, "llm mute", 1, 0.01, "test")
     assert as_user(house, WORKER, passwords[WORKER]).get(live.KEY) is not None
+    live.write_down(listener, "llm mute", "hung up", "caller", {"answered": 1})
+    assert live.report(listener)
+    assert live.stop(listener)
     assert denied(house) == set()
 
 
