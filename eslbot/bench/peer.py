@@ -268,6 +268,8 @@ def main(argv: list[str] | None = None) -> int:
         print(f"bench-peer: {error}", file=sys.stderr)
         return 2
     print(table(found["runs"]))
+    if len({run.calls for run in found["runs"]}) > 1:
+        print("Not the same number of calls: more calls share what a side needs once.")
     for side, values in found["ratios_to_eslbot"].items():
         told = ", ".join(f"{name} {value}" for name, value in values.items())
         print(f"{side} / eslbot: {told}")
