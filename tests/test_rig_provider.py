@@ -319,7 +319,8 @@ def test_what_can_not_be_served_is_not_started(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         for arguments, content, named in (
-            (["--port", port], "[]", port), ([], '{"a": 1}', "list of strings"),
+            (["--port", port], "[]", port), (["--port", "99999"], "[]", "99999"),
+            ([], '{"a": 1}', "list of strings"),
             ([], "junk", "phrases.json"), ([], json.dumps(["x"] * 60), "59 phrases"),
             (["--llm-ms", "-1"], "[]", "-1 ms"),
         ):  # fmt: skip

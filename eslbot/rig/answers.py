@@ -15,13 +15,12 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from eslbot.rig.tones import CALLS, FIXED, RATE_HZ, TURNS, Fixed, Mark, encode
+from eslbot.rig.tones import CALLS, FIXED, RATE_HZ, RULES_TURN, TURNS, Fixed, Mark, encode
 from workers.resample import Resampler
 
 SPOKEN_RATE_HZ: Final = 24000  # of OpenAI's response_format pcm
 SENTENCES: Final = 3
 OTHER: Final = Fixed(FIXED - 1)
-RULES_TURN: Final = TURNS - 1
 LAST_TURN: Final = RULES_TURN - 1  # of the model's own; later ones are counted as this one
 NO_CALL: Final = 0  # named where the state of the call holds no account
 STATE: Final = "State of this call: "

@@ -308,8 +308,8 @@ def main() -> int:
     provider = Provider(asked.phrases, delays, asked.transcript, asked.person)
     try:
         server = wire.serve(provider, asked.port)
-    except OSError as error:
-        print(f"provider: 127.0.0.1:{asked.port}: {error.strerror}", file=sys.stderr)
+    except (OSError, OverflowError) as error:
+        print(f"provider: 127.0.0.1:{asked.port}: {error}", file=sys.stderr)
         return 2
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, server.stop, 1)

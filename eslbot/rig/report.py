@@ -64,7 +64,7 @@ p { max-width: 44rem; overflow-wrap: anywhere; white-space: pre-line; }
 table { border-collapse: collapse; width: 100%; font-size: .875rem; }
 caption { text-align: left; color: var(--soft); padding: .5rem .75rem; }
 th, td { text-align: left; padding: .4rem .75rem; vertical-align: top; }
-td { border-top: 1px solid var(--rule); overflow-wrap: anywhere; }
+td { border-top: 1px solid var(--rule); overflow-wrap: break-word; max-width: 26rem; }
 th { position: sticky; top: 0; background: var(--head); font-weight: 600; white-space: nowrap; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .badge { padding: .1rem .45rem; border-radius: 3px; font-weight: 600; white-space: nowrap; }

@@ -24,6 +24,7 @@ FADE_S: Final = 0.005
 MAX_S: Final = 60.0
 CALLS: Final = 10_000
 TURNS: Final = 20
+RULES_TURN: Final = TURNS - 1  # of answers that carry no turn: a bot's own rules gave them
 PARTS: Final = 8
 FIXED: Final = 60
 
