@@ -7,6 +7,7 @@ is done while nothing comes is in ladder.py.
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -49,7 +50,9 @@ class Assistant:
         self._call = call
         self._turn: Turn | None = None
         self._climb: Climb | None = None
-        self._epoch = 0
+        # A call may come back under the same UUID, also after the switch was started anew: nothing
+        # that was meant for it before must fit.
+        self._first_epoch = self._epoch = random.getrandbits(32) << 16
         self._history: list[Line] = []
         self._keys = ""
         self._no_input = 0
@@ -369,4 +372,5 @@ class Assistant:
         intervals = turn.intervals_ms()
         self._call.leave.turn_ended(outcome, intervals)
         more = {"interrupted": True} if interrupted else {}
-        self._call.record("turn", epoch=turn.epoch, outcome=outcome, **intervals, **more)
+        number = turn.epoch - self._first_epoch
+        self._call.record("turn", number=number, outcome=outcome, **intervals, **more)

@@ -70,3 +70,26 @@ def test_only_the_session_knows_greenswitch(path):
 @pytest.mark.parametrize("name", PURE)
 def test_what_is_pure_does_no_input_and_output(name):
     assert not {found.split(".")[0] for found in imports(ROOT / name)} & IO
+
+
+# Where the time of day may be read: to be told, or as an order that another host gave. A jump of
+# the clock must move no deadline.
+TIME_OF_DAY = {
+    "eslbot/link.py",
+    "eslbot/prompts.py",
+    "eslbot/chaos/live.py",
+    "eslbot/chaos/told.py",
+    "eslbot/switch/events.py",
+    "workers/streams.py",
+    "workers/tts/cache.py",
+    "workers/tts/speech_stores.py",
+}
+
+
+@pytest.mark.parametrize("path", ESLBOT + WORKERS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_deadlines_do_not_follow_the_time_of_day(path):
+    text = path.read_text()
+    uses = "time.time(" in text or "datetime.now(" in text
+    name = path.relative_to(ROOT).as_posix()
+    if uses and not name.startswith(("eslbot/bench/", "eslbot/loadtest/")):
+        assert name in TIME_OF_DAY

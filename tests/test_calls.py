@@ -354,3 +354,19 @@ def test_the_listener_interrupted_hands_its_calls_over_first(fragile: House):
     assert listener.returncode == 0
     assert call.where == "native:9000"
     assert [what for _, what in call.history if what == "execute transfer 9000 XML eslbot"]
+
+
+def test_a_call_that_comes_back_under_its_old_uuid_gets_nothing_of_the_one_before(house: House):
+    first, caller = greeted(house)
+    caller.do(Say(recording("balance")))
+    first.say(recording("hours"))
+    gevent.sleep(0.8)
+    assert first.peer is not None
+    first.peer.close()  # the switch is gone, in the middle of a word
+    again, caller = greeted(house, uuid=first.uuid)
+    since = len(house.told(again))
+    caller.do(Say(recording("person")))
+    until(lambda: again.where == "extension:2000", 15)
+    told = house.told(again)[since:]
+    assert len([what for what, _ in told if what == "heard"]) == 1
+    assert "We are open" not in " ".join(f["text"] for what, f in told if what == "said")

@@ -64,8 +64,9 @@ class Channel:
         rate: int = 8000,
         unicast_works: bool = True,
         keep_audio: bool = True,
+        uuid: str = "",
     ) -> None:
-        self.uuid = str(uuids.uuid4())
+        self.uuid = uuid or str(uuids.uuid4())
         self.dialplan = dialplan
         self.where = "dialplan"
         self.crashed: str | None = None
