@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help run call test chaos bench bench-peer lint format clean
+.PHONY: help run call test chaos fuzz loadtest bench bench-peer lint format clean
 
 help: ## Show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -29,6 +29,13 @@ test: $(READY) ## Run all tests
 
 chaos: $(READY) ## Break a house of its own in every way: FAULTS="redis" CALLS=2
 	$(BIN)/python -m eslbot chaos matrix --calls $(or $(CALLS),2) $(if $(FAULTS),--only "$(FAULTS)")
+
+fuzz: $(READY) ## Fuzz each parser, time-boxed: SECONDS=300
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),300)
+
+loadtest: $(READY) ## Many calls at once, measured: CALLS=200 MINUTES=2 LISTENERS=1 WORKERS=1
+	$(BIN)/python -m eslbot loadtest --calls $(or $(CALLS),200) --minutes $(or $(MINUTES),2) \
+		--listeners $(or $(LISTENERS),1) --workers $(or $(WORKERS),1)
 
 bench: $(READY) ## What the parts cost beside floors: PARTS="vad"
 	$(BIN)/python -m eslbot.bench.parts $(addprefix --only ,$(PARTS))

@@ -17,6 +17,7 @@ from pathlib import Path
 import redis
 
 from eslbot.chaos import command as chaos
+from eslbot.loadtest import command as loadtest
 from workers import streams
 from workers.bot import Bot, BotError
 from workers.bot import load as load_bot
@@ -37,18 +38,25 @@ def main(argv: list[str] | None = None) -> int:
     check = commands.add_parser("check", help="is everything set up rightly? (before a start)")
     check.add_argument("bot", nargs="?", help="check this bot's file alone")
     commands.add_parser("settings", help="print the reference of all settings")
+    commands.add_parser("redis-acl", help="print users for Redis with no more rights than needed")
     _call_arguments(commands.add_parser("call", help="call the listener from a stand-in switch"))
     _freeswitch_arguments(commands.add_parser("freeswitch", help="write FreeSWITCH's files"))
     chaos.add_arguments(commands.add_parser("chaos", help="break it on purpose, and see"))
+    loadtest.add_arguments(commands.add_parser("loadtest", help="many calls at once, measured"))
     arguments = parser.parse_args(argv)
     try:
         if arguments.command == "settings":
             print(reference(), end="")
             return 0
+        if arguments.command == "redis-acl":
+            from eslbot import redis_acl
+
+            return redis_acl.run()
         settings = load_settings()
         logging.basicConfig(
             level=settings.log_level.upper(), format="%(levelname).1s %(name)s: %(message)s"
         )
+        logging.getLogger("httpx").setLevel(logging.WARNING)
         return _run(arguments, settings)
     except (Trouble, SettingsError, BotError) as error:
         print(f"eslbot {arguments.command}: {error}", file=sys.stderr)
@@ -79,6 +87,8 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
         return _freeswitch(arguments, settings)
     if arguments.command == "chaos":
         return chaos.run(arguments, settings)
+    if arguments.command == "loadtest":
+        return loadtest.run(arguments)
     from eslbot.first_call import run
 
     return run(arguments, settings)

@@ -101,23 +101,23 @@ class Accounts:
 
     def failing(self, call: Call) -> None:
         """The assistant of this call can't go on; until failed_over() its caller hears nothing."""
-        call.failing = True
+        call.leave.failing = True
 
     def failed_over(self, call: Call) -> None:
-        if call.failing:
-            call.failing = False
+        if call.leave.failing:
+            call.leave.failing = False
             self.survived.inc()
 
     def hung_up(self, call: Call, cause: str, disposition: str) -> str:
         """The call is over, here or after a transfer; returns who ended it."""
         by = "other"
-        if call.ending:
+        if call.leave.by_us:
             by = "bot"
         elif disposition in BY_CALLER or (not disposition and cause == "NORMAL_CLEARING"):
             by = "caller"
         self.hangups.labels(by).inc()
-        if call.failing:
-            call.failing = False
+        if call.leave.failing:
+            call.leave.failing = False
             if by == "caller":
                 self.survived.inc()
             else:

@@ -17,6 +17,7 @@ from eslbot.endpointing import Heard, SpeechEnded, SpeechStarted
 from eslbot.ladder import Climb
 from eslbot.playback import PlaybackFull
 from eslbot.turn import Turn
+from workers import secret_slots
 from workers.messages import (
     Decision,
     DialogState,
@@ -112,8 +113,9 @@ class Assistant:
             call.go(Event.DISCARD)
             self._await_caller()
             return
-        turn.enter(keys)
-        call.record("heard", keyed=True, text=keys)
+        told = call.keyed_in(keys)
+        turn.enter(told)
+        call.record("heard", keyed=True, text=told)
         self._await_answer()
 
     def _await_answer(self) -> None:
@@ -183,10 +185,11 @@ class Assistant:
     def _take(self, turn: Turn, attempt: int, message: Message) -> None:
         call = self._call
         if isinstance(message, Partial):
-            call.record("partial", text=message.text)
+            call.record("partial", text=self._shown(turn, message.text))
         elif isinstance(message, Final):
             turn.recognised(message.text)
-            call.record("heard", text=message.text, confidence=round(message.confidence, 2))
+            text = self._shown(turn, message.text)
+            call.record("heard", text=text, confidence=round(message.confidence, 2))
         elif isinstance(message, Decision):
             if turn.decision is None:
                 turn.times.decision = time.monotonic()
@@ -201,13 +204,20 @@ class Assistant:
         elif isinstance(message, SpeechEnd):
             self._speech_end(turn, attempt, message)
 
+    def _shown(self, turn: Turn, heard: str) -> str:
+        return secret_slots.speech(self._call.bot, turn.message.state, heard)
+
     def _decided(self, decision: Decision) -> None:
         call = self._call
         state = decision.state
-        known = {n: v for n, v in state.slots.items() if n in call.bot.slots}
+        known = secret_slots.known(call.bot, state.slots, call.variables)
         intent = state.intent if state.intent in call.bot.intents else None
         call.dialog = DialogState(intent, known, state.asked, state.misses)
-        values = {call.bot.slots[name].variable: value for name, value in known.items()}
+        values = {
+            call.bot.slots[name].variable: value
+            for name, value in known.items()
+            if not call.bot.slots[name].secret
+        }
         values["ai_intent"] = intent or ""
         call.set_variables(values)
         taken_for = decision.intent if decision.intent in call.bot.intents else intent
@@ -248,6 +258,7 @@ class Assistant:
             return
         turn.all_spoken = True
         self._call.no_timer("starved")
+        self._call.when_said(self._said)
         if turn.speaking is None:
             self._said()
         elif not self._call.playback.busy:
@@ -294,13 +305,13 @@ class Assistant:
         said = " ".join(turn.sentences[i] for i in sorted(turn.sentences))
         if decision.action == "transfer" and decision.destination in call.bot.destinations:
             self._close_turn("human", said)
-            call.transfer(decision.destination, "asked for")
+            call.leave.transfer(decision.destination, "asked for")
         elif decision.action == "menu":
             self._close_turn("menu", said)
             call.to_menu("not understood", failed=False)
         elif decision.action == "hangup":
             self._close_turn(self._answered(), said)
-            call.hang_up()
+            call.leave.hang_up()
         else:
             self._close_turn(self._answered(), said)
             self.listen()
@@ -350,12 +361,12 @@ class Assistant:
         if turn.speaking is not None:
             turn.times.first_frame = self._call.playback.first_frame_at
         if turn.heard and outcome != "merged":
-            self._history.append(Line("caller", turn.heard[:1000]))
+            self._history.append(Line("caller", self._shown(turn, turn.heard)[:1000]))
         if said:
             self._history.append(Line("bot", said[:1000]))
         keep = self._call.settings.history_lines
         del self._history[: max(0, len(self._history) - keep)]
         intervals = turn.intervals_ms()
-        self._call.turn_ended(outcome, intervals)
+        self._call.leave.turn_ended(outcome, intervals)
         more = {"interrupted": True} if interrupted else {}
         self._call.record("turn", epoch=turn.epoch, outcome=outcome, **intervals, **more)

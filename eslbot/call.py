@@ -5,9 +5,9 @@
     link ──what workers say────────┘
 
 Everything that happens to a call comes through its mailbox, so that one thing happens at a
-time. The conversation with the assistant is in assistant.py, the DTMF menu in menu.py; this
-file owns the state, the switch and the way out. Whatever fails here, the caller goes on: in the
-menu, at a person, or in FreeSWITCH's own menu.
+time. The conversation with the assistant is in assistant.py, the DTMF menu in menu.py, the ways out
+in departure.py; this file owns the state and the audio. Whatever fails here, the caller goes on: in
+the menu, at a person, or in FreeSWITCH's own menu.
 """
 
 from __future__ import annotations
@@ -15,29 +15,31 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from eslbot import call_state
-from eslbot.accounts import FINISHED, Accounts
+from eslbot import call_secret, call_state
+from eslbot.accounts import Accounts
 from eslbot.assistant import Assistant
 from eslbot.call_state import State
-from eslbot.chaos.live import Blindfold, draw, write_down
-from eslbot.endpointing import Endpointer, SpeechStarted
+from eslbot.chaos.live import Blindfold, draw
+from eslbot.departure import Departure, Left
+from eslbot.endpointing import Endpointer, SpeechEnded, SpeechStarted
 from eslbot.endpointing import Event as SpeechEvent
 from eslbot.esl import EslError, clean_value
 from eslbot.link import Link
 from eslbot.mailbox import Mailbox
 from eslbot.media.clock import Clock
 from eslbot.media.leg import Leg
-from eslbot.media.unicast import MediaError, Unicast
+from eslbot.media.unicast import RATE, MediaError, Unicast
 from eslbot.menu import MenuRun
 from eslbot.playback import Playback
 from eslbot.prompts import Prompts
 from eslbot.session import Session, SessionClosed, SessionError
 from eslbot.vad import Vad, VadError
+from eslbot.watch import Watch
+from workers import secret_slots
 from workers.bot import Bot
 from workers.messages import DialogState, Message
 from workers.retry_budget import RetryBudget
@@ -46,10 +48,6 @@ from workers.streams import STAGES
 
 log = logging.getLogger(__name__)
 
-# A clock that has not ticked for so long is stuck: then the watchdog must not be renewed.
-STUCK_S = 1.0
-# What FreeSWITCH still has to say of a call that is over.
-LAST_EVENT_S = 3.0
 DIGITS = frozenset("0123456789*#ABCD")
 
 
@@ -68,8 +66,8 @@ class House:
     last_tick: float = 0.0
 
 
-class Left(Exception):
-    """The call is no longer ours: transferred, or hung up on purpose."""
+class Refused(Exception):
+    """Not a call of a FreeSWITCH of ours."""
 
 
 class Call:
@@ -82,12 +80,9 @@ class Call:
         self.settings = house.settings
         self.uuid = ""
         self.state = State.CONNECTING
-        self.end = ""  # how it ended: see accounts.py
-        self.failing = False  # the assistant failed, and nothing else is heard yet
-        self.ending = False  # we hang up
-        self._fault = draw(house.link.chaos)
-        self._blindfold = Blindfold(self._fault) if self._fault else None
-        self._outcomes: Counter[str] = Counter()
+        self.admitted = False  # it counts as a call of ours
+        self.fault = draw(house.link.chaos)
+        self._blindfold = Blindfold(self.fault) if self.fault else None
         self.dialog = DialogState()
         self.variables: dict[str, str] = {}
         self.leg: Leg | None = None
@@ -95,7 +90,8 @@ class Call:
         self.timer = self._mailbox.timer
         self.no_timer = self._mailbox.no_timer
         self._then: Callable[[], None] | None = None
-        self._watched_until = 0.0
+        self.leave = Departure(self)
+        self._watch = Watch(self)
         self.assistant = Assistant(self)
         self.menu = MenuRun(self)
 
@@ -108,11 +104,13 @@ class Call:
             self._open_media()
             self._greet()
             while True:
-                self._next()
+                self.next()
         except Left:
             pass
+        except Refused:
+            self._refuse()
         except SessionClosed:
-            self._end("caller gone", "the call is over")
+            self.leave.end("caller gone", "the call is over")
         except (MediaError, VadError) as error:
             self._go_native(f"media: {error}")
         except (EslError, SessionError) as error:
@@ -123,43 +121,45 @@ class Call:
         finally:
             self._close()
 
-    def accompany(self) -> None:
-        """Stay connected, also to a call that went on elsewhere, to learn how it ended."""
-        here = self.end in FINISHED
-        until = time.monotonic() + (LAST_EVENT_S if here else self.settings.accompany_s)
-        try:
-            if self.uuid and not here:
-                self.session.mute(self.settings.esl_timeout_ms / 1000)
-            while time.monotonic() < until and not self.session.closed.is_set():
-                self._next()
-        except (EslError, SessionError):
-            pass  # it is over
-        except Exception:
-            log.exception("%s: accompanied", self.uuid)
-        finally:
-            self.session.close()
-
     def _go_native(self, reason: str) -> None:
         with contextlib.suppress(Left):
-            self.native_menu(reason, failed=True)
+            self.leave.native_menu(reason, failed=True)
 
     def _connect(self) -> None:
         settings = self.settings
         wait_s = settings.esl_timeout_ms / 1000
         headers = self.session.connect(wait_s)
+        if not call_secret.admits(headers, settings.call_secrets):
+            raise Refused
+        self.admit()
         self.uuid = self.session.uuid
         self.session.on_event = self._on_event
         self.session.subscribe(wait_s)
         self.session.linger(2, wait_s)
         self.house.link.register(self.uuid, self._on_worker)
+        if settings.call_secrets:
+            # Its work is done: call records, later events and the next leg need not have it.
+            self.session.post_variables({call_secret.VARIABLE: ""}, wait_s)
         self._adopt(headers)
         if headers.get("Answer-State") != "answered":
             self.session.execute("answer", timeout_s=wait_s)
         self.record(
             "call",
             bot=self.bot.name,
-            known={k: v for k, v in self.variables.items() if v},
+            known=secret_slots.shown(self.bot, {k: v for k, v in self.variables.items() if v}),
         )
+
+    def admit(self) -> None:
+        if not self.admitted:
+            self.admitted = True
+            self.house.accounts.accepted.inc()
+
+    def _refuse(self) -> None:
+        """As if nobody listened here: FreeSWITCH goes on with its next dialplan action."""
+        log.warning("%s: refused: without the call secret", self.session.name)
+        self.house.accounts.refused.labels("secret").inc()
+        self.leave.how = "refused"
+        self.session.close()
 
     def _adopt(self, headers: Mapping[str, str]) -> None:
         """What the dialplan, or an earlier listener, already knows of this call."""
@@ -167,7 +167,8 @@ class Call:
         for name, slot in self.bot.slots.items():
             value = headers.get(f"variable_{slot.variable}", "")
             if slot.accepts(value):
-                slots[name] = self.variables[slot.variable] = value
+                self.variables[slot.variable] = value
+                slots[name] = secret_slots.SECRET if slot.secret else value
         intent = headers.get("variable_ai_intent", "")
         if intent in self.bot.intents:
             self.variables["ai_intent"] = intent
@@ -180,9 +181,12 @@ class Call:
 
     def _open_media(self) -> None:
         settings = self.settings
-        if self._fault == "media dead":
+        if self.fault == "media dead":
             raise MediaError("a fault that was asked for")
-        rate = int(self.session.headers.get("Channel-Read-Codec-Rate", "8000"))
+        told = self.session.headers.get("Channel-Read-Codec-Rate", "8000")
+        if not (told.isascii() and told.isdigit() and len(told) < 7):
+            raise MediaError("the switch names no rate of its codec")
+        rate = int(told)
         port = Unicast(settings.media_host, rate)
         try:
             self.session.unicast(*port.address, timeout_s=settings.esl_timeout_ms / 1000)
@@ -204,14 +208,14 @@ class Call:
         )
         self.leg = Leg(port, endpointer, playback, place, self._on_speech, self._on_played)
         self.house.clock.add(self.leg)
-        self._watch_media()
-        self._renew_watchdog()
+        self._watch.media()
+        self._watch.renew()
         deadline = time.monotonic() + settings.media_timeout_ms / 1000
         while not port.started:
             # The command was answered with +OK whether or not it worked.
             if time.monotonic() > deadline:
                 raise MediaError(f"no audio from the switch in {settings.media_timeout_ms} ms")
-            self._next(until=min(deadline, time.monotonic() + 0.05))
+            self.next(until=min(deadline, time.monotonic() + 0.05))
 
     def _greet(self) -> None:
         assert self.leg is not None
@@ -222,7 +226,7 @@ class Call:
         elif absent := [stage for stage in STAGES if not link.able(stage)]:
             self.fail(f"nobody serves {', '.join(absent)}")
         elif not self.say(self.bot.greeting):
-            self.native_menu("no prompts yet", failed=True)
+            self.leave.native_menu("no prompts yet", failed=True)
 
     # -- what happens to it: other greenlets only put into the mailbox
 
@@ -238,7 +242,7 @@ class Call:
         if isinstance(event, SpeechStarted) and self.state in (State.SPEAKING, State.THINKING):
             # At once, on the clock: nothing this call waits for may delay the silence.
             self.assistant.cut_off(time.monotonic())
-        self._post(self.assistant.on_speech, event)
+        self._post(self._on_speech_event, event)
 
     def _on_played(self) -> None:
         self._post(self.played)
@@ -254,7 +258,7 @@ class Call:
         elif name == "CHANNEL_HANGUP_COMPLETE":
             # Only now it is known who hung up.
             disposition = event.get("variable_sip_hangup_disposition", "")
-            self._post(self._on_hung_up, event.get("Hangup-Cause", ""), disposition)
+            self._post(self.leave.on_hung_up, event.get("Hangup-Cause", ""), disposition)
         elif name == "CHANNEL_UNPARK":
             self._post(self._on_unpark)
 
@@ -268,32 +272,30 @@ class Call:
 
     def send_away(self, reason: str) -> None:
         """The listener ends: FreeSWITCH's own menu takes the caller."""
-        self._post(self.native_menu, reason, False)
+        self._post(self.leave.native_menu, reason, False)
 
-    def _next(self, until: float | None = None) -> None:
+    def next(self, until: float | None = None) -> None:
         """Wait for one thing to happen, or for a timer, and deal with it."""
         if not self._mailbox.next(until) and self.session.closed.is_set():
             raise SessionClosed("the switch closed the connection")
 
     def _on_hangup(self) -> None:
-        if not self.end:
+        if not self.leave.how:
             raise SessionClosed("the call is over")
-
-    def _on_hung_up(self, cause: str, disposition: str) -> None:
-        self._end("caller gone", "the call is over")
-        by = self.house.accounts.hung_up(self, cause, disposition)
-        self.record("hangup", cause=cause[:40], by=by, end=self.end)
-        if self._fault:
-            fault, end, turns = self._fault, self.end, dict(self._outcomes)
-            self.house.link.put(lambda pipe: write_down(pipe, fault, end, by, turns))
-        raise SessionClosed("the call is over")
 
     def _on_unpark(self) -> None:
         """Somebody else has the call: the watchdog, or an operator's own transfer."""
-        if not self.end:
+        if not self.leave.how:
             self.house.accounts.failed_over(self)
-            self._end("taken", "the switch took the call elsewhere")
+            self.leave.end("taken", "the switch took the call elsewhere")
             raise Left
+
+    def _on_speech_event(self, event: SpeechEvent) -> None:
+        if self.state is State.MENU:
+            if isinstance(event, SpeechEnded):
+                self.menu.spoken_to()
+        else:
+            self.assistant.on_speech(event)
 
     def _on_key(self, digit: str) -> None:
         if self.state is State.MENU:
@@ -310,7 +312,7 @@ class Call:
             self.leg.endpointer.min_speech_ms = (
                 self.settings.barge_in_speech_ms if interrupting else self.settings.min_speech_ms
             )
-            self.leg.listening = self.state not in (State.MENU, State.LEAVING, State.ENDED)
+            self.leg.listening = self.state not in (State.LEAVING, State.ENDED)
 
     @property
     def playback(self) -> Playback:
@@ -330,17 +332,17 @@ class Call:
         self.record("said", text=text, fixed=True)
         return True
 
-    def fill(self, text: str, then: Callable[[], None]) -> bool:
-        """Say a filler while the answer is awaited. False: it has no audio."""
+    def fill(self, text: str) -> float:
+        """Say a filler while the answer, or more of it, is awaited; its length in seconds, 0 where
+        it has no audio."""
         pcm = self.house.prompts.get(text)
         if pcm is None:
-            return False
-        self.playback.say(text, pcm, filler=True)
+            return 0.0
+        self.playback.fill(text, pcm)
         assert self.leg is not None
         self.leg.endpointer.min_speech_ms = self.settings.barge_in_speech_ms
-        self.when_said(then)
         self.record("said", text=text, filler=True)
-        return True
+        return len(pcm) / 2 / RATE
 
     def when_said(self, then: Callable[[], None]) -> None:
         """What to do when all that is in the playback was heard."""
@@ -365,9 +367,15 @@ class Call:
             self.session.post_variables(new, self.settings.esl_timeout_ms / 1000)
             self.variables.update(new)
 
-    def turn_ended(self, outcome: str, intervals_ms: Mapping[str, int]) -> None:
-        self._outcomes[outcome] += 1
-        self.house.accounts.turn_ended(outcome, intervals_ms)
+    def keyed_in(self, keys: str) -> str:
+        """What is told of these keys: of a secret nothing, it goes onto the channel alone."""
+        name = secret_slots.wanted(self.bot, self.dialog)
+        if name is None:
+            return keys
+        slot = self.bot.slots[name]
+        if slot.accepts(keys):
+            self.set_variables({slot.variable: keys})
+        return secret_slots.placeholder(slot, keys)
 
     def record(self, what: str, **fields: Any) -> None:
         self.house.link.record(self.uuid, what, **fields)
@@ -399,90 +407,12 @@ class Call:
         if not self.say(self.bot.phrases.anything_else):
             self.assistant.listen()
 
-    def transfer(self, destination: str, why: str) -> None:
-        """To one of the bot's destinations; ends our part of the call."""
-        target = self.bot.destinations[destination]
-        self._leave("transferred", f"{why}: {destination}", target.extension, target.context)
-        raise Left
-
-    def hang_up(self) -> None:
-        self.ending = True
-        self._end("hung up", "the conversation is finished")
-        self.session.hangup("NORMAL_CLEARING")
-        raise Left
-
-    def native_menu(self, reason: str, failed: bool) -> None:
-        """FreeSWITCH's own menu takes the caller. failed: because something of ours does not
-        work."""
-        if self.end:
-            self.session.close()  # the last way: the dialplan goes on behind it
-            return
-        log.warning("%s: native menu: %s", self.uuid, reason)
-        settings = self.settings
-        if failed:
-            self.house.accounts.failing(self)
-        try:
-            self._leave("native menu", reason, settings.menu_extension, settings.context)
-        except (EslError, SessionError) as error:
-            # Closing the socket is the last way: the dialplan goes on behind it.
-            log.warning("%s: could not transfer: %s", self.uuid, error)
-            self.session.close()
-        self.house.accounts.failed_over(self)
-        raise Left
-
-    def _leave(self, end: str, reason: str, extension: str, context: str) -> None:
-        self.go(call_state.Event.HAND_OVER)
-        self._end(end, reason)
-        self.session.transfer(extension, context, self.settings.esl_timeout_ms / 1000)
-
-    def _end(self, end: str, reason: str) -> None:
-        """Once: how our part of the call ended, and why."""
-        if self.end:
-            return
-        self.end = end
-        self.assistant.stop("human" if end == "transferred" else
-                            "menu" if end == "native menu" else "caller gone")  # fmt: skip
-        self.record("ended", outcome=end, reason=reason, variables=self.variables)
-        log.info("%s: %s: %s", self.uuid, end, reason)
-        self.house.accounts.call_ended(end)
-
     def _close(self) -> None:
         """Give back what a call has while it is ours."""
-        self._end("caller gone", "the connection ended")
+        self.leave.end("caller gone", "the connection ended")
         self.house.link.forget(self.uuid)
         self._mailbox.no_timers()
         if self.state is not State.ENDED:
             self.go(call_state.Event.CLOSE)
         if self.leg:
             self.house.clock.remove(self.leg)
-
-    # -- the switch looks after us, too
-
-    def _renew_watchdog(self) -> None:
-        """From this loop, and only while the clock ticks: it stands for both working."""
-        settings = self.settings
-        now = time.monotonic()
-        if self._watched_until and now > self._watched_until:
-            # This process was stopped, and the call has gone: renewing would take it away
-            # from whoever has it now.
-            self._end("taken", "the watchdog has fired")
-            self.session.close()
-            raise Left
-        if now - self.house.last_tick < STUCK_S:
-            self._watched_until = now + settings.watchdog_s
-            self.session.renew_watchdog(
-                settings.watchdog_s,
-                settings.menu_extension,
-                settings.context,
-                settings.esl_timeout_ms / 1000,
-            )
-        self.timer("watchdog", settings.watchdog_s / 3, self._renew_watchdog)
-
-    def _watch_media(self) -> None:
-        """Audio that stays away means that unicast ended, which nothing else tells."""
-        assert self.leg is not None
-        last = self.leg.heard_at
-        limit = self.settings.media_timeout_ms / 1000
-        if last is not None and time.monotonic() - last > limit:
-            raise MediaError("the switch sends no audio any more")
-        self.timer("media", limit / 2, self._watch_media)

@@ -12,7 +12,7 @@ import redis
 from eslbot.redis_server import NoRedis, binary
 from workers import streams
 from workers.bot import BotError, load
-from workers.settings import Settings
+from workers.settings import Settings, SettingsError
 
 ENGINES_WITHIN_S = 300  # a model may have to be fetched
 
@@ -66,11 +66,14 @@ def _redis(settings: Settings) -> list[str]:
             return [f"REDIS_URL: {error}"]
         return _port("ESLBOT_REDIS_PORT", "127.0.0.1", settings.redis_port)
     try:
-        client = streams.connect(settings.redis, settings.redis_timeout_ms / 1000, 2)
-        client.ping()
+        timeout_s = settings.redis_timeout_ms / 1000
+        client = streams.connect(settings.redis, timeout_s, 2, settings.redis_tls)
+        streams.wait_for_redis(client, within_s=0)
         version = client.info("server")["redis_version"]
         if tuple(int(part) for part in version.split(".")[:2]) < (6, 2):
             return [f"REDIS_URL: Redis {version} is older than 6.2"]
+    except SettingsError as error:
+        return [str(error)]
     except (redis.RedisError, ValueError) as error:
         return [f"REDIS_URL: {streams.plain(error)}"]
     return []

@@ -23,6 +23,7 @@ import re
 from collections.abc import Iterable
 from xml.sax.saxutils import quoteattr
 
+from eslbot.call_secret import VARIABLE as SECRET_VARIABLE
 from eslbot.ivr import (
     INTENT_VARIABLE,
     MAX_ANSWERS,
@@ -59,15 +60,19 @@ def asked_slots(bot: Bot) -> list[str]:
 class Dialplan:
     """Writes the extensions as XML. What comes in was checked by freeswitch.generate()."""
 
-    def __init__(self, bot: Bot, sounds_dir: str, context: str, gap_ms: int) -> None:
+    def __init__(
+        self, bot: Bot, sounds_dir: str, context: str, gap_ms: int, secret: str = ""
+    ) -> None:
         self._bot = bot
         self._sounds_dir = sounds_dir
         self._context = context
         self._gap_ms = gap_ms
+        self._secret = secret
         self._to_person = self._transfer(f"{INTERNAL}to_{bot.menu.person}")
 
     def entry(self, extension: str, menu: str, hosts: str, watchdog_s: int) -> str:
         """The way in; hosts as the socket application takes them."""
+        secret = [("set", f"{SECRET_VARIABLE}={self._secret}")] if self._secret else []
         return _ENTRY_WHY + _extension(
             "eslbot: a call comes in",
             _condition(
@@ -77,6 +82,7 @@ class Dialplan:
                 ("set", "socket_resume=true"),
                 ("set", f"max_session_transfers={MAX_TRANSFERS}"),
                 ("sched_transfer", f"+{watchdog_s} {menu} XML {self._context}"),
+                *secret,
                 ("socket", f"{hosts} async full"),
                 self._transfer(menu),
             ),
@@ -85,6 +91,7 @@ class Dialplan:
     def menu(self, extension: str) -> Iterable[str]:
         """The native menu, piece by piece."""
         bot = self._bot
+        forget = [("unset", SECRET_VARIABLE)] if self._secret else []
         yield _MENU_WHY + _extension(
             "eslbot: the native menu",
             _condition(
@@ -92,6 +99,7 @@ class Dialplan:
                 _is(extension),
                 ("set", "wd=${sched_del(${uuid})}"),
                 ("set", "socket_resume=false"),
+                *forget,
                 ("answer", ""),
                 ("unset", "eslbot_answers"),
                 self._transfer("eslbot_go"),
@@ -294,6 +302,8 @@ _ENTRY_WHY = """    <!--
       sched_transfer: the watchdog, for what socket_resume can't see: a listener that is stopped,
       an address that swallows packets. The listener renews it while it lives, and cancels it
       before it transfers.
+
+      eslbot_secret, where ESLBOT_CALL_SECRET is set: what the listener knows its calls by.
 
       transfer: no listener took the call, or the one that had it is gone.
     -->

@@ -92,7 +92,9 @@ class Endpointer:
             self._onset.append(pcm)
             self._quiet_in_onset = 0
         elif self._onset and probability >= self._stop:
+            # Neither loud nor quiet: it goes on, also after a quiet window.
             self._onset.append(pcm)
+            self._quiet_in_onset = 0
         elif self._onset and self._quiet_in_onset == 0:
             # One quiet window does not undo an onset: plosives are quiet.
             self._quiet_in_onset = 1

@@ -30,7 +30,7 @@ APPLICATION = re.compile(r"[a-z_]{1,40}")
 # Names that a conversation may set. Others are commands in disguise (execute_on_*, api_*,
 # sip_h_*): the switch acts on them.
 VARIABLE = re.compile(r"ai_[a-z0-9_]{1,40}")
-OWN_VARIABLES = frozenset({"socket_resume"})
+OWN_VARIABLES = frozenset({"socket_resume", "eslbot_secret"})
 _FORBIDDEN = re.compile(r"[${}\r\n\0]")
 _LENGTH = re.compile(r"[0-9]{1,9}")
 
@@ -99,8 +99,14 @@ class Message:
         return self.body.decode("utf-8", "replace").strip()
 
     def event(self) -> Event:
-        """The event in a text/event-plain. Its own body, if any, is left aside."""
-        return Event(self.body.partition(b"\n\n")[0], encoded=True)
+        """The event in a text/event-plain. Its own body, if any, is left aside.
+
+        Raises RemoteProtocolError where it has too many headers.
+        """
+        block = self.body.partition(b"\n\n")[0]
+        if block.count(b"\n") >= MAX_HEADERS:
+            raise RemoteProtocolError(f"an event of more than {MAX_HEADERS} headers")
+        return Event(block, encoded=True)
 
 
 class Parser:
@@ -169,12 +175,14 @@ class Parser:
         return True
 
     def _length(self, block: bytes) -> int:
-        lengths = re.findall(rb"(?mi)^Content-Length[ \t]*:(.*)$", block)
+        # Split as Event does: two readings of where a message ends would be two conversations.
+        lines = (line.partition(":") for line in block.decode("utf-8", "replace").split("\n"))
+        lengths = [value for name, _, value in lines if name.strip().lower() == "content-length"]
         if not lengths:
             return 0
         if len(lengths) > 1:
             raise RemoteProtocolError("more than one Content-Length")
-        text = lengths[0].decode("ascii", "replace").strip()
+        text = lengths[0].strip()
         if not _LENGTH.fullmatch(text):
             raise RemoteProtocolError("Content-Length is not a number")
         if int(text) > MAX_BODY_BYTES:
@@ -213,7 +221,7 @@ def clean_value(text: str) -> str:
     would read as more than text becomes a space.
     """
     kept = re.sub(r"[^\w .,:@+*#/-]", " ", text)
-    return re.sub(r"\s+", " ", kept).strip()[:MAX_VALUE]
+    return re.sub(r"\s+", " ", kept).strip()[:MAX_VALUE].rstrip()
 
 
 def command(*words: str) -> bytes:

@@ -12,11 +12,12 @@ from typing import Any
 import gevent
 import redis
 
+from eslbot import call_secret
 from eslbot.prompts import read_wav
 from eslbot.switch.caller import Caller, Interrupt, Keys, NotAnswered, Say, Step
 from eslbot.switch.channel import Channel, Dialplan
-from workers import streams
-from workers.bot import BotError, load
+from workers import secret_slots, streams
+from workers.bot import Bot, BotError, load
 from workers.settings import Settings
 
 RECORDINGS = Path(__file__).parent / "recordings"
@@ -35,10 +36,13 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     try:
         steps = [_step(kind, value) for kind, value in arguments.steps or _default()]
         variables = dict(_pair(text) for text in arguments.set)
-        destinations = _destinations(settings)
+        bot = _bot(settings)
+        redis_client = _redis(settings)
     except BadCall as error:
         print(f"eslbot call: {error}", file=sys.stderr)
         return 2
+    if settings.call_secrets:
+        variables.setdefault(call_secret.VARIABLE, settings.call_secrets[0])
     listener = f"{settings.listen_host}:{settings.listen_port}"
     call = Channel(
         Dialplan(
@@ -46,7 +50,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             watchdog_s=settings.watchdog_s,
             menu_extension=settings.menu_extension,
             context=settings.context,
-            destinations=destinations,
+            destinations={d.extension for d in bot.destinations.values()},
         ),
         variables=variables,
     )
@@ -57,7 +61,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     if call.where.startswith("native"):
         print(f"eslbot call: no listener at {listener}: start it with `make run`", file=sys.stderr)
         return 2
-    telling = gevent.spawn(_tell, call, settings)
+    telling = gevent.spawn(_tell, call, redis_client)
     caller = Caller(call)
     answered = _go_through(caller, steps)
     call.sleep(0.3)
@@ -66,7 +70,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     call.sleep(0.3)
     telling.kill()
     call.recording.save(Path(arguments.out))
-    _summary(call, caller, where, answered, arguments.out)
+    known = {k: v for k, v in call.variables.items() if k.startswith("ai_")}
+    _summary(call, caller, where, answered, arguments.out, secret_slots.shown(bot, known))
     return 0 if answered and call.crashed is None else 1
 
 
@@ -89,9 +94,8 @@ def _go_through(caller: Caller, steps: list[Step]) -> bool:
     return bool(call.recording.audible("bot").any())
 
 
-def _tell(call: Channel, settings: Settings) -> None:
+def _tell(call: Channel, client: redis.Redis) -> None:
     """Print the call's log as the listener writes it; without Redis there is none."""
-    client = streams.connect(settings.redis, settings.redis_timeout_ms / 1000, 2)
     key, last = streams.log_key(call.uuid), "0"
     while True:
         try:
@@ -135,8 +139,9 @@ def _print(call: Channel, what: str, of: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-def _summary(call: Channel, caller: Caller, where: str, answered: bool, out: str) -> None:
-    known = {k: v for k, v in call.variables.items() if k.startswith("ai_")}
+def _summary(
+    call: Channel, caller: Caller, where: str, answered: bool, out: str, known: dict[str, str]
+) -> None:
     print(
         f"\n{'ANSWERED' if answered else 'NOT ANSWERED'}; the call ended at {where}, with {known}"
     )
@@ -189,8 +194,16 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _destinations(settings: Settings) -> set[str]:
+def _redis(settings: Settings) -> redis.Redis:
+    timeout_s = settings.redis_timeout_ms / 1000
     try:
-        return {d.extension for d in load(Path(settings.bot)).destinations.values()}
+        return streams.connect(settings.redis, timeout_s, 2, settings.redis_tls)
+    except ValueError as error:
+        raise BadCall(f"REDIS_URL: {streams.plain(error)}") from None
+
+
+def _bot(settings: Settings) -> Bot:
+    try:
+        return load(Path(settings.bot))
     except BotError as error:
         raise BadCall(f"ESLBOT_BOT: {error}") from None

@@ -52,13 +52,15 @@ def generate(
     entry_extension: str,
     menu_extension: str,
     gap_ms: int = ENTRY_GAP_MS,
+    secret: str = "",
 ) -> dict[str, str]:
     """The files of a bot: relative name to text.
 
     listeners: HOST:PORT, tried in this order; IPv6 in brackets. sounds_dir: where the prompts
     will lie on the switch. context: the dialplan context of all this. watchdog_s: a call whose
     listener has not renewed its watchdog for so long goes to the menu. gap_ms: pause after a key
-    that ends an entry. Raises ValueError where one of these can't stand in a dialplan.
+    that ends an entry. secret: what the listener knows its calls by; "": nothing. Raises ValueError
+    where one of these can't stand in a dialplan.
     """
     if not 1 <= len(listeners) <= MAX_LISTENERS:
         raise ValueError(f"{len(listeners)} listeners; FreeSWITCH takes 1 to {MAX_LISTENERS}")
@@ -70,7 +72,7 @@ def generate(
     _check_extensions(bot, context, entry_extension, menu_extension)
     if watchdog_s < 1 or gap_ms < 1:
         raise ValueError("watchdog_s and gap_ms begin at 1")
-    plan = Dialplan(bot, sounds_dir.rstrip("/"), context, gap_ms)
+    plan = Dialplan(bot, sounds_dir.rstrip("/"), context, gap_ms, secret)
     entry = plan.entry(entry_extension, menu_extension, hosts, watchdog_s)
     blocks = [entry, *plan.menu(menu_extension)]
     return {
@@ -95,6 +97,7 @@ def write_files(
 
     0: all is there. 1: prompts are missing, named on stderr. 2: an argument is wrong.
     """
+    secret = settings.call_secrets[0] if settings.call_secrets else ""
     try:
         files = generate(
             bot,
@@ -105,6 +108,7 @@ def write_files(
             entry_extension=entry_extension,
             menu_extension=settings.menu_extension,
             gap_ms=settings.dtmf_gap_ms,
+            secret=secret,
         )
     except ValueError as error:
         print(f"eslbot freeswitch: {error}", file=sys.stderr)
@@ -112,6 +116,10 @@ def write_files(
     for name, text in files.items():
         path = out / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        if secret and secret in text:
+            path.chmod(0o600)
+            print(f"{path}: holds the call secret; let nobody but FreeSWITCH read the copy")
         path.write_text(text, encoding="utf-8")
         print(path)
     missing = _copy_prompts(Path(settings.state_dir) / "prompts", out / SOUNDS, bot)

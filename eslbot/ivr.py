@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from workers import secret_slots
 from workers.bot import Bot, Intent
 from workers.messages import DialogState
 
@@ -88,7 +89,7 @@ class Menu:
         self._slots = {
             name: value
             for name, value in state.slots.items()
-            if name in bot.slots and bot.slots[name].accepts(value)
+            if name in bot.slots and secret_slots.filled(bot.slots[name], value)
         }
         self._items = {item.key: item.intent for item in bot.menu.items}
         self._may_resume = may_resume

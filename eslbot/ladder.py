@@ -149,6 +149,9 @@ class Climb:
             call.no_timer("deadline", "filler", "no redis")
             if isinstance(message, SpeechEnd) and message.last:
                 turn.work["tts"].done = True
+            else:
+                in_s = call.playback.seconds_left + self._ladder.filler.after_ms / 1000
+                call.timer("filler", in_s, self._fill)
             self._await_voice()
 
     def _await_voice(self) -> None:
@@ -234,24 +237,23 @@ class Climb:
         """Say the next filler, if there is nothing better to say."""
         turn, call = self._turn, self._call
         texts = self._ladder.filler.say
-        if not turn.is_open or turn.speaking is not None or not texts:
+        if not turn.is_open or not call.playback.starving or not texts:
             return
         if turn.filled >= MAX_FILLERS:
             return
-        text = texts[turn.filled % len(texts)]
-        if call.fill(text, self._filled):
+        length_s = call.fill(texts[turn.filled % len(texts)])
+        if length_s:
             turn.filled += 1
             call.house.accounts.rung("filler")
-
-    def _filled(self) -> None:
-        self._call.timer("filler", self._ladder.filler.again_ms / 1000, self._fill)
+            call.timer("filler", length_s + self._ladder.filler.again_ms / 1000, self._fill)
 
     def on_redis(self, healthy: bool) -> None:
         """Without Redis nothing will come; soon it is too late for it to be back."""
         if healthy:
             self._call.no_timer("no redis")
-        elif self._turn.ended and self._turn.speaking is None:
-            self._call.timer("no redis", WITHOUT_REDIS_S, self._without_redis)
+        elif self._turn.ended:
+            in_s = self._call.playback.seconds_left + WITHOUT_REDIS_S
+            self._call.timer("no redis", in_s, self._without_redis)
 
     def _without_redis(self) -> None:
         if not self._call.house.link.healthy:

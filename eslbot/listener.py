@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 REDIS_WITHIN_S = 10.0
 LEAVE_S = 2.5  # for calls to be handed over when the process is told to end
-LOOK_AT_WORKERS_S = 0.25
+LOOK_AT_WORKERS_S = 0.2
 LOOK_AT_SWITCH_S = 2.0
 HEDGE_PERCENT = 10
 
@@ -48,8 +48,11 @@ class Listener:
         self._bot = bot
         self.name = f"{os.uname().nodename}-{os.getpid()}"
         self._calls: set[Call] = set()
-        self._accounts = Accounts(lambda: len(self._calls))
-        self._client = streams.connect(settings.redis, settings.redis_timeout_ms / 1000, 8)
+        self._accounts = Accounts(
+            lambda: sum(call.admitted and not call.leave.how for call in self._calls)
+        )
+        timeout_s = settings.redis_timeout_ms / 1000
+        self._client = streams.connect(settings.redis, timeout_s, 8, settings.redis_tls)
         self._link = Link(self._client, self.name, bot, settings.stream_ttl_s, self._on_health)
         self._link.about = self._about
         vad = Vad(settings.max_calls, settings.vad_gate_dbfs)
@@ -117,13 +120,12 @@ class Listener:
 
     def _handle(self, session: Session) -> None:
         call = Call(session, self._house)
-        self._accounts.accepted.inc()
         self._calls.add(call)
         try:
             call.run()
         finally:
             self._calls.discard(call)
-        call.accompany()
+        call.leave.accompany()
 
     def _refuse(self) -> str:
         """Whether there is room for a call; see server.py and accounts.REFUSALS."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from eslbot.ivr import Menu, Resume, Step, Transfer
+from workers import secret_slots
 from workers.messages import DialogState
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ class MenuRun:
         if self._menu is not None:
             self._do(self._menu.digit(digit))
 
+    def spoken_to(self) -> None:
+        """The caller spoke, which is no key: the answer is the same, but not awaited in silence."""
+        if not self._call.playback.busy:
+            self._nothing()
+
     def _nothing(self) -> None:
         if self._menu is not None:
             self._do(self._menu.timeout())
@@ -50,7 +56,7 @@ class MenuRun:
             target = step.done.destination
             prompts.append(call.bot.destinations[target].say)
             self._menu = None
-            self._say(prompts, lambda: call.transfer(target, "menu"))
+            self._say(prompts, lambda: call.leave.transfer(target, "menu"))
         elif isinstance(step.done, Resume):
             self._menu = None
             call.playback.stop(0.0)
@@ -67,7 +73,8 @@ class MenuRun:
         slots = dict(call.dialog.slots)
         for name, slot in call.bot.slots.items():
             if slot.variable in updates:
-                slots[name] = updates[slot.variable]
+                value = updates[slot.variable]
+                slots[name] = secret_slots.placeholder(slot, value) if slot.secret else value
         call.dialog = DialogState(updates.get("ai_intent", call.dialog.intent), slots)
 
     def _say(self, prompts: list[str], then: Callable[[], None]) -> None:
@@ -78,7 +85,7 @@ class MenuRun:
         for text in prompts:
             pcm = call.house.prompts.get(text)
             if pcm is None:
-                call.native_menu("a prompt has no audio", failed=True)
+                call.leave.native_menu("a prompt has no audio", failed=True)
                 return
             call.playback.say(text, pcm)
         if prompts:

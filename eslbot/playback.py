@@ -62,9 +62,14 @@ class Playback:
         self._said.clear()
         self.first_frame_at = None
 
-    def sentence(self, text: str, filler: bool = False) -> None:
+    @property
+    def starving(self) -> bool:
+        """There is nothing to be sent, though there may be more to come."""
+        return not self._kept
+
+    def sentence(self, text: str) -> None:
         """Speech of this sentence follows."""
-        self._queue.append(_Sentence(text, filler))
+        self._queue.append(_Sentence(text))
 
     def feed(self, pcm: bytes) -> None:
         """More speech of the last sentence. Raises PlaybackFull."""
@@ -78,11 +83,16 @@ class Playback:
         if self._queue:
             self._queue[-1].complete = True
 
-    def say(self, text: str, pcm: bytes, filler: bool = False) -> None:
+    def say(self, text: str, pcm: bytes) -> None:
         """One whole sentence."""
-        self.sentence(text, filler)
+        self.sentence(text)
         self.feed(pcm)
         self.complete()
+
+    def fill(self, text: str, pcm: bytes) -> None:
+        """Words that are no part of the answer, before what is still to come of it."""
+        self._kept += len(pcm)
+        self._queue.insert(0, _Sentence(text, True, bytearray(pcm), complete=True))
 
     def due(self, now: float) -> list[bytes]:
         """The frames to be sent now, of frame_bytes each; the last one of all is filled up."""
@@ -146,13 +156,12 @@ class Playback:
     def stop(self, now: float) -> str:
         """Say no more; return what the caller has heard of this turn, cut at a word."""
         unheard = int(max(0.0, self._next_at - now) / self._frame_s) * self.frame_bytes
+        said = [one for one in self._said if not one.filler]
+        said += [one for one in self._queue if not one.filler][:1]
         heard = []
-        for one in [*self._said, *self._queue[:1]]:
+        for one in said:
             total = one.sent + len(one.pcm)
-            last = one is (self._queue[0] if self._queue else self._said[-1])
-            sent = max(0, one.sent - unheard) if last else one.sent
-            if one.filler:
-                continue
+            sent = max(0, one.sent - unheard) if one is said[-1] else one.sent
             if one.complete and sent >= total:
                 heard.append(one.text)
             elif total:

@@ -40,9 +40,12 @@ def read_wav(path: Path) -> bytes:
         with wave.open(str(path), "rb") as file:
             if (file.getframerate(), file.getnchannels(), file.getsampwidth()) != (RATE, 1, 2):
                 raise ValueError(f"{path.name}: not 8000 Hz, mono, 16 bit")
-            return file.readframes(MAX_PROMPT_BYTES // 2)
-    except (wave.Error, EOFError) as error:
+            pcm = file.readframes(MAX_PROMPT_BYTES // 2)
+    # RuntimeError: a chunk that is longer than the file, by its own header.
+    except (wave.Error, EOFError, RuntimeError) as error:
         raise ValueError(f"{path.name}: not a WAV file: {error}") from None
+    # Half a sample at the end of a cut file would turn all that is played after it into noise.
+    return pcm[: len(pcm) & ~1]
 
 
 def write_wav(path: Path, pcm: bytes) -> None:

@@ -188,6 +188,17 @@ def test_a_mistake_is_named_with_its_line_and_key(tmp_path: Path, mistake: str) 
         b"a: &a [*a]",
         b"a: *nobody",
         b"? [a, b]\n: c",
+        b"a0: &a0 [x, x]\n"  # an endless key, were it written out
+        + b"".join(
+            b"? &a%d [%s]\n: x\n" % (n, b", ".join([b"*a%d" % (n - 1)] * 9)) for n in range(1, 30)
+        ),
+        b'name: "\\UFFFFFFFF"',
+        b'name: "\\U00110000"',
+        b"%YAML 1." + b"9" * 5000 + b"\n---\n",
+        b'"a\\nb": 1\n"a\\nb": 2',
+        b'"a\\nb\\e": 1',
+        b'"a\\ud800": 1',
+        b"x" * 100_000 + b": 1",
         b"a0: &a0 [x, x]\n"
         + b"".join(
             b"a%d: &a%d [%s]\n" % (n, n, b", ".join([b"*a%d" % (n - 1)] * 9)) for n in range(1, 12)
@@ -198,7 +209,8 @@ def test_what_is_no_bot_at_all_is_refused_in_one_line(tmp_path: Path, content: b
     with pytest.raises(BotError) as caught:
         read(tmp_path, content)
     assert ": line " in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 1000 + len(str(tmp_path))
 
 
 def test_a_file_that_is_not_there_or_too_large_is_refused(tmp_path: Path) -> None:
@@ -225,3 +237,5 @@ def test_a_slot_takes_its_own_kind_of_value_alone(energy: Bot) -> None:
     assert street.accepts("five main street")
     assert not street.accepts("")
     assert not street.accepts("x" * 201)
+    for unprintable in ("a\nb", "a\0", "a\x1bb", "\ud800", "a\u2028b"):
+        assert not street.accepts(unprintable)

@@ -117,6 +117,23 @@ def test_a_header_that_never_ends_is_refused_while_it_comes():
     assert parser.buffered <= esl.MAX_HEADER_BYTES + 1000
 
 
+def test_an_event_has_no_more_headers_than_a_message():
+    body = b"".join(b"H%d:\n" % n for n in range(100_000)) + b"\n"
+    assert len(body) < esl.MAX_BODY_BYTES
+    head = b"Content-Type: text/event-plain\nContent-Length: %d\n\n" % len(body)
+    (message,) = parse(head + body)
+    with pytest.raises(RemoteProtocolError, match="more than 2000 headers"):
+        message.event()
+
+
+@pytest.mark.parametrize("space", ["\x0b", "\x1f", "\xa0", "\u3000", " "])
+def test_a_length_that_a_reader_of_headers_would_see_is_the_one_that_counts(space):
+    head = f"Content-Length{space}: 3\nContent-Type: api/response\n\n".encode()
+    (message,) = parse(head + b"abc")
+    assert message.headers["Content-Length"] == "3"
+    assert message.body == b"abc"
+
+
 def test_the_end_within_a_message_is_told():
     for data in (b"Content-Length: 10\n\nabc", b"Content-Type: api"):
         parser = Parser()
@@ -215,6 +232,12 @@ def test_any_text_can_be_made_a_harmless_value(text):
     sent = esl.set_variables(UUID, {"ai_street": value})
     assert sent.count(b"\n") == 2
     assert sent.count(b";") == 0
+
+
+def test_a_value_once_cleaned_stays_as_it_is():
+    value = esl.clean_value("x" * (esl.MAX_VALUE - 1) + "; more")
+    assert value == "x" * (esl.MAX_VALUE - 1)
+    assert esl.clean_value(value) == value
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,19 @@ def test_interrupting_needs_more_speech_than_answering(spoken):
     assert late - early >= 0.25
 
 
+def test_sound_that_stays_between_silence_and_speech_is_not_kept_for_ever():
+    # Given speech that begins, one quiet window, and then what is neither
+    one = endpointer(max_ms=2000)
+    window = bytes(WINDOW_BYTES)
+    levels = [0.6, 0.1] + [0.4] * 200
+    # If that goes on for longer than an utterance may last
+    events = [event for level in levels for event in one.window(window, level)]
+    # I expect it to be an utterance, and to be cut
+    assert isinstance(events[0], SpeechStarted)
+    assert len(events[0].pcm) <= 4 * WINDOW_BYTES
+    assert any(isinstance(event, SpeechEnded) and event.cut for event in events)
+
+
 def test_an_utterance_without_end_is_cut(spoken):
     pcm = silence(0.5) + (spoken[1] + silence(0.2)) * 4
     events = [e for _, e in listen(pcm, endpointer(max_ms=3000))]

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.provider import Plan, Provider
-from workers.http_provider import Deadline, ProviderError
+from workers.http_provider import Deadline, ProviderError, parse_json
 from workers.http_provider import Provider as Client
 
 KEY = "sk-canary-4271"
@@ -119,10 +119,31 @@ def test_a_redirect_takes_the_key_nowhere(server: Provider) -> None:
         assert elsewhere.connections == 0
 
 
+@pytest.mark.parametrize("status", [204, 206, 304])
+def test_an_answer_that_is_none_is_told_by_its_status(server: Provider, status: int) -> None:
+    server.plan.wire = [b"HTTP/1.1 %d Odd\r\n\r\n" % status]
+    with pytest.raises(ProviderError, match=f"status {status}"):
+        ask(client(server.url))
+    assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"NaN", b"-Infinity", b"1e999", b'{"a": [1, -1e400]}', b"<html>", b'{"a": 1',
+     b"[" * 100_000, b'{"a":' * 100_000, b"9" * 5000, b"\xff", b"{} {}"],
+)  # fmt: skip
+def test_what_is_no_json_is_refused_without_being_told(text: bytes) -> None:
+    with pytest.raises(ProviderError) as caught:
+        parse_json(text)
+    assert len(str(caught.value)) < 50
+
+
 # -- retries
 
 
-@pytest.mark.parametrize("asked", ["0", "0.05", "soon", "", "-1", "nan", "past"])
+@pytest.mark.parametrize("asked", ["0", "0.05", "soon", "", "-1", "nan", "past",
+                                   "Tue, 14 Nov 2023 22:13:20 +999999999999999",
+                                   "Tue, 14 Nov 99999999999 22:13:20 GMT"])  # fmt: skip
 def test_a_provider_that_wants_a_short_pause_gets_it(server: Provider, asked: str) -> None:
     server.plan.statuses = [429]
     server.plan.retry_after = email.utils.formatdate(0, usegmt=True) if asked == "past" else asked

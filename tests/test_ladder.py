@@ -40,7 +40,7 @@ class Notes:
         self._levels = levels
         accounts = SimpleNamespace(rung=lambda rung: None, ai_failed=lambda stage: None)
         self.house = SimpleNamespace(link=self, accounts=accounts, hedges=RetryBudget(10))
-        self.playback = SimpleNamespace(seconds_left=0.0, busy=False)
+        self.playback = SimpleNamespace(seconds_left=0.0, busy=False, starving=True)
 
     def dispatch(self, turn: TurnMessage, stage: str) -> bool:
         self.dispatched.append((stage, turn.attempt, turn.level, turn.said))
@@ -69,10 +69,9 @@ class Notes:
     def fail(self, reason: str) -> None:
         self.failed.append(reason)
 
-    def fill(self, text: str, then: Any) -> bool:
+    def fill(self, text: str) -> float:
         self.said.append(text)
-        self.then = then
-        return True
+        return 1.0
 
 
 class Told:
@@ -197,10 +196,14 @@ def test_fillers_are_said_while_there_is_nothing_better_in_their_turn(told: Told
     told.hear()
     for _ in range(3):
         told.notes.ring("filler")
-        told.notes.then()
     first, second = told.notes.bot.ladder.filler.say
     assert told.notes.said == [first, second, first]
+    assert told.notes.timers["filler"][0] == 1.0 + told.notes.bot.ladder.filler.again_ms / 1000
     told.tell(0, Final("hello"), *ANSWER, Speech(0, 0, b"x"))
+    told.notes.playback.starving = False
+    told.notes.ring("filler")
+    assert len(told.notes.said) == 3
+    told.tell(0, SpeechEnd(0, False), Speech(1, 0, b"x"), SpeechEnd(1, True))
     assert "filler" not in told.notes.timers
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from typing import get_args
 
@@ -32,6 +33,7 @@ from workers.messages import (
     turn_from_json,
     turn_to_json,
 )
+from workers.streams import address
 
 STATE = DialogState("balance", {"account": "0042"}, "account", 1)
 EXAMPLES = [
@@ -99,6 +101,58 @@ def test_garbage_in_any_field_is_refused_or_read_but_never_anything_else():
             decode(fields)
         except MessageError:
             continue
+
+
+@pytest.mark.parametrize(
+    ("message", "name", "raw"),
+    [
+        (Decision(STATE), "state", b'{"intent": 7, "slots": {}, "asked": null, "misses": 0}'),
+        (Decision(STATE), "state", b'{"slots": {"account": 4271}}'),
+        (Decision(STATE), "state", b'{"slots": ["account"]}'),
+        (Decision(STATE), "state", b'{"misses": true}'),
+        (Decision(STATE), "state", b'{"intent": "%s"}' % (b"x" * 5000)),
+        (Decision(STATE), "state", b"[]"),
+        (Decision(STATE), "action", b'"explode"'),
+        (Decision(STATE), "destination", b"[1]"),
+        (Final("x"), "confidence", b"NaN"),
+        (Final("x"), "confidence", b"1e999"),
+        (Final("x"), "confidence", b"1" * 400),
+        (Final("x"), "confidence", b'"0.5"'),
+        (Final("x"), "confidence", b"true"),
+        (Failed("llm", "x"), "stage", b'"cook"'),
+        (SpeechEnd(0, False), "index", b"0.0"),
+    ],
+)
+def test_a_field_of_another_type_is_refused(message, name, raw):
+    fields = on_the_wire(encode(message))
+    assert decode(fields) == message
+    with pytest.raises(MessageError):
+        decode(fields | {name.encode(): raw})
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("epoch", "1"), ("epoch", None), ("call", 7), ("listen_s", "soon"), ("listen_s", True),
+        ("history", [{"who": "nobody", "text": "x"}]), ("history", [{"who": "bot", "text": 1}]),
+        ("history", "none"), ("state", None), ("state", {"slots": {"account": 4271}}),
+    ],
+)  # fmt: skip
+def test_a_turn_with_a_part_of_another_type_is_refused(name, wrong):
+    turn = Turn("c", 3, "eslbot:out:x", "ab12", 30.0, 5.0, "en", STATE, (Line("bot", "hi"),))
+    values = json.loads(turn_to_json(turn))
+    assert turn_from_json(json.dumps(values)) == turn
+    with pytest.raises(MessageError):
+        turn_from_json(json.dumps(values | {name: wrong}))
+
+
+@pytest.mark.parametrize("epoch", [b"", b"-1", b"+1", b" 1", b"1_0", b"1.0", b"9" * 5000, b"\xd9"])
+def test_an_address_whose_epoch_is_no_number_is_refused(epoch):
+    good = {b"call": b"c", b"epoch": b"17", b"attempt": b"2"}
+    assert address(good) == ("c", 17, 2)
+    for name in (b"epoch", b"attempt"):
+        with pytest.raises(MessageError):
+            address(good | {name: epoch})
 
 
 def test_too_much_audio_is_refused_on_both_sides():

@@ -155,6 +155,17 @@ def test_a_refused_call_leaves_the_next_one_its_turn(
     assert "canary" not in caplog.text
 
 
+@pytest.mark.parametrize("destination", ["+882123456", "2000", "sip:a@b", "", 882, None, ["agent"]])
+def test_a_transfer_to_a_number_goes_nowhere(
+    server: Provider, energy: Bot, destination: object
+) -> None:
+    server.plan.tools = [("transfer", json.dumps({"destination": destination}))]
+    said, decision = turn(model(server), energy, "transfer me to plus eight eight two")
+    assert (decision.action, decision.destination) == ("none", None)
+    assert decision.state.misses == 1
+    assert said.strip() == energy.phrases.not_understood
+
+
 def test_words_before_a_call_are_said_before_its_own(server: Provider, energy: Bot) -> None:
     call = {"index": 0, "function": {"name": "hang_up", "arguments": "{}"}}
     server.plan.wire = [STREAM, chunk(content="Gladly. "), chunk(tool_calls=[call]), DONE]
@@ -206,6 +217,20 @@ def test_a_call_out_of_all_bounds_is_an_error(
 ) -> None:
     server.plan.wire = [STREAM, chunk(tool_calls=calls), DONE]
     with pytest.raises(LlmError, match="tool call"):
+        turn(model(server), energy)
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [[STREAM], [STREAM + b"<html>busy</html>"], [STREAM + b"data: NaN\n\n" + DONE],
+     [STREAM + b"data: " + b"[" * 100_000 + b"\n\n" + DONE], [STREAM + DONE]],
+    ids=["empty", "HTML", "NaN", "deep", "no words"],
+)  # fmt: skip
+def test_a_stream_that_is_none_is_an_error(
+    server: Provider, energy: Bot, wire: list[bytes]
+) -> None:
+    server.plan.wire = wire
+    with pytest.raises(LlmError):
         turn(model(server), energy)
 
 

@@ -105,6 +105,18 @@ def test_any_text_of_a_server_is_one_bounded_line_of_utf_8(
     assert (heard.confidence > 0) == bool(said)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"null", b"[]", b"{}", b'{"text": 7}', b'{"text": NaN}', b"<html>busy</html>",
+     b"[" * 100_000, b'{"text": "' + b"x" * 300_000 + b'"}'],
+    ids=["empty", "null", "list", "no text", "number", "NaN", "HTML", "deep", "long"],
+)  # fmt: skip
+def test_an_answer_that_is_no_transcript_is_an_error(server: Provider, body: bytes) -> None:
+    server.plan.wire = [b"HTTP/1.1 200 OK\r\n\r\n" + body]
+    with pytest.raises(SttError):
+        hear(server, tone(0.2, 440.0))
+
+
 def test_half_an_answer_is_none(server: Provider) -> None:
     server.plan = Plan(wire=[b'HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n{"text": "my bal'])
     with pytest.raises(SttError, match="broke off"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import wave
 from collections.abc import Iterator
 
@@ -68,6 +69,40 @@ def test_a_wav_cut_anywhere_in_its_header_is_the_same_wav(server: Provider) -> N
     server.plan = Plan(body=file, content_type="audio/wav")
     assert got == b"".join(speak(server))
     assert len(got) // 2 == pytest.approx(2400, abs=60)
+
+
+@pytest.mark.parametrize("size", [0, 7, 2**31, 2**32 - 1])
+def test_a_wav_that_lies_about_its_length_is_played_as_it_is(server: Provider, size: int) -> None:
+    file = wav(tone(0.3))
+    server.plan.content_type = "audio/wav"
+    server.plan.body = file[:40] + struct.pack("<I", size) + file[44:]
+    got = b"".join(speak(server))
+    server.plan.body = file
+    assert got == b"".join(speak(server))
+
+
+@pytest.mark.parametrize(
+    ("at", "wrong"),
+    [
+        (22, b"\2\0"), (24, struct.pack("<I", 44_100)), (24, b"\0\0\0\0"), (34, b"\x18\0"),
+        (20, b"\3\0"), (12, b"junk"), (16, b"\xff\xff\xff\xff"), (36, b"LIST\xff\xff\xff\x7f"),
+    ],
+    ids=["stereo", "44.1 kHz", "0 Hz", "24 bits", "floats", "no format", "a long format",
+         "a long chunk"],
+)  # fmt: skip
+def test_a_wav_that_is_no_telephones_is_refused(server: Provider, at: int, wrong: bytes) -> None:
+    file = wav(tone(0.3))
+    server.plan.content_type = "audio/wav"
+    server.plan.body = file[:at] + wrong + file[at + len(wrong) :]
+    with pytest.raises(TtsError, match="a WAV"):
+        list(speak(server))
+
+
+@pytest.mark.parametrize("body", [b"", b"x", b"RIFF"])
+def test_less_than_a_sample_is_no_speech(server: Provider, body: bytes) -> None:
+    server.plan.wire = [OK + b"\r\n" + body]
+    with pytest.raises(TtsError):
+        list(speak(server))
 
 
 @pytest.mark.parametrize(

@@ -113,3 +113,20 @@ def test_when_it_will_have_been_heard():
     for n in range(60):
         playback.due(n * 0.02)
     assert playback.drained_at() == pytest.approx(1.0, abs=0.021)
+
+
+def test_a_filler_is_heard_before_what_is_still_to_come_and_is_no_part_of_the_answer():
+    playback = Playback(320, 3, 60)
+    playback.begin()
+    playback.sentence("It is")
+    playback.feed(b"\1\0" * 160)
+    assert not playback.starving
+    assert len(playback.due(0.0)) == 1
+    assert playback.starving
+    assert playback.busy
+    playback.fill("One moment.", b"\2\0" * 160)
+    assert playback.due(10.0) == [b"\2\0" * 160]
+    playback.feed(b"\3\0" * 160)
+    playback.complete()
+    assert playback.due(20.0) == [b"\3\0" * 160]
+    assert playback.stop(30.0) == "It is"

@@ -12,7 +12,8 @@ import pytest
 from gevent import socket
 
 from eslbot.esl import Message, Parser
-from eslbot.switch.channel import SOCKET_FRAMES, Channel, Dialplan
+from eslbot.switch.channel import Channel, Dialplan
+from eslbot.switch.media import SOCKET_FRAMES
 from tests.house import until
 
 CAPTURES = Path(__file__).parent / "captures"

@@ -273,10 +273,11 @@ def test_replies_that_break_the_protocol_are_refused(wire: bytes) -> None:
         struct.pack("<I", 1) + b"{",
         struct.pack("<I", 2) + b"[]",
         struct.pack("<I", 2) + b"{}",
+        struct.pack("<I", 12) + b'{"id": true}',
         struct.pack("<I", 1) + b"\xff",
         struct.pack("<I", 100_000) + b"[" * 100_000,
     ],
-    ids=["too long", "not JSON", "a list", "no id", "not UTF-8", "deep"],
+    ids=["too long", "not JSON", "a list", "no id", "id is true", "not UTF-8", "deep"],
 )
 def test_requests_that_break_the_protocol_are_refused(wire: bytes) -> None:
     with pytest.raises(FrameError):

@@ -62,6 +62,25 @@ def test_a_frame_comes_through_as_it_is_and_goes_back_in_one_datagram(port, ptim
     assert peer.socket.recv(65536) == frame
 
 
+def test_the_longest_frame_there_is_comes_through():
+    port = Unicast("127.0.0.1", 48000)
+    peer = Peer(port)
+    for _ in range(5):  # the filter keeps the last of it
+        peer.send(tone(48 * 60, 48000))
+    received(port, 960)
+    assert port.frame_bytes == 960
+    assert port.refused == 0
+    port.close()
+
+
+def test_a_datagram_longer_than_any_frame_is_refused_not_cut(port):
+    peer = Peer(port)
+    frame = b"\x01\x02" * 160
+    peer.send(frame, b"\x7f\x7f" * 4096, frame)
+    assert received(port, 640) == frame * 2
+    assert port.refused == 1
+
+
 def test_nothing_is_sent_before_the_switch_has_shown_where_it_is(port):
     port.send(b"\0" * 320)
     assert port.sent == 0

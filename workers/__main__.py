@@ -14,6 +14,7 @@ from workers.engines import EngineError, choose, unreachable
 from workers.jobs import Context
 from workers.respawn import respawn
 from workers.settings import SettingsError, load
+from workers.tts.cache import open_cache
 from workers.worker import work
 
 
@@ -41,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
             return 0
         slots = settings.stt_slots if role == "stt" else settings.worker_slots
         timeout_s = settings.redis_timeout_ms / 1000
-        client = streams.connect(settings.redis, timeout_s, slots + 6)
+        client = streams.connect(settings.redis, timeout_s, slots + 7, settings.redis_tls)
         streams.wait_for_redis(client, within_s=10)
         levels = choose(role, settings, client)
     except (SettingsError, EngineError) as error:
@@ -56,8 +57,9 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{role}: {one.engine.name} when it fails ({one.why})", flush=True)
     name = f"{role}-{os.uname().nodename}-{os.getpid()}"
     # RQ blocks on its queue for seconds, so its client needs longer than the jobs' may wait.
-    queue = streams.connect(settings.redis, 20.0, 8)
-    work(Context(client, role, levels, name), queue, slots, settings.health_probe_s)
+    queue = streams.connect(settings.redis, 20.0, 8, settings.redis_tls)
+    context = Context(client, role, levels, name, open_cache(settings, client))
+    work(context, queue, slots, settings.health_probe_s)
     return 0
 
 

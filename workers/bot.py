@@ -29,6 +29,7 @@ from pydantic import (
 MAX_FILE_BYTES = 1_000_000
 MAX_DEPTH = 20
 MAX_VALUES = 200_000  # of the whole file, aliases written out
+MAX_SHOWN = 400  # characters of a key, and of a cause, in an error
 PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)(?:\.([a-z][a-z0-9_]*))?\}")
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
@@ -61,7 +62,10 @@ class Destination(_Model):
 
 
 class Slot(_Model):
-    """Something to be asked for. Digits are 0-9 only, spoken or keyed in."""
+    """Something to be asked for. Digits are 0-9 only, spoken or keyed in.
+
+    secret: keyed in only; its digits stay between the caller, the listener and the channel.
+    """
 
     type: Literal["digits", "yes_no", "text"]
     ask: Phrase
@@ -69,6 +73,7 @@ class Slot(_Model):
     variable: Variable
     min_digits: int = Field(1, ge=1, le=32)
     max_digits: int = Field(16, ge=1, le=32)
+    secret: bool = False
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -76,7 +81,14 @@ class Slot(_Model):
             raise ValueError("min_digits is greater than max_digits")
         if self.type == "digits" and self.ask_keypad is None:
             raise ValueError("a digits slot needs ask_keypad, the question of the DTMF menu")
+        if self.secret and self.type != "digits":
+            raise ValueError("only a digits slot can be secret: it has to be keyed in")
         return self
+
+    @property
+    def question(self) -> str:
+        """What the assistant asks; of a secret, to key it in."""
+        return self.ask_keypad if self.secret and self.ask_keypad else self.ask
 
     def accepts(self, value: str) -> bool:
         """Whether a channel variable's value can be this slot's."""
@@ -85,7 +97,7 @@ class Slot(_Model):
             return fits and value.isascii() and value.isdigit()
         if self.type == "yes_no":
             return value in ("yes", "no")
-        return 0 < len(value) <= 200
+        return 0 < len(value) <= 200 and value.isprintable()
 
 
 class Lookup(_Model):
@@ -232,6 +244,8 @@ class Bot(_Model):
             if intent.lookup:
                 _known(intent.lookup.table, self.tables, f"{at}.lookup.table")
                 _known(intent.lookup.key, intent.slots, f"{at}.lookup.key")
+                if intent.lookup.key in self.slots and self.slots[intent.lookup.key].secret:
+                    raise ValueError(f"{at}.lookup.key: {intent.lookup.key} is a secret slot")
             _known(intent.destination, self.destinations, f"{at}.destination")
             if intent.transfer:
                 _known(intent.transfer, self.destinations, f"{at}.transfer")
@@ -279,6 +293,8 @@ class Bot(_Model):
         for word, field in PLACEHOLDER.findall(text):
             if not field:
                 _known(word, intent.slots, at)
+                if self.slots[word].secret:
+                    raise ValueError(f"{at}: {{{word}}} is a secret slot, and never said")
             elif intent.lookup is None or intent.lookup.table != word:
                 raise ValueError(f"{at}: {{{word}.{field}}} needs a lookup in table {word}")
             elif any(field not in row for row in self.tables[word].values()):
@@ -323,8 +339,9 @@ def load(path: Path) -> Bot:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
         cause = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise BotError(f"{path}: line {line}: {cause}") from None
-    except (UnicodeDecodeError, RecursionError) as error:
+        raise BotError(f"{path}: line {line}: {_shown(cause)}") from None
+    except (ValueError, OverflowError, RecursionError) as error:
+        # PyYAML lets out what int() and chr() raise, for "\UFFFFFFFF" for instance.
         raise BotError(f"{path}: line 1: {type(error).__name__}: not a YAML text") from None
     try:
         bot = Bot.model_validate(data)
@@ -347,7 +364,13 @@ def _at(path: Path, lines: dict[tuple[str, ...], int], what: str, cause: str) ->
     """The error's line: that of the key, or of the closest one around it."""
     keys = tuple(what.split("."))
     line = next((lines[keys[:n]] for n in range(len(keys), -1, -1) if keys[:n] in lines), 1)
-    return f"{path}: line {line}: {what + ': ' if what else ''}{cause}"
+    return f"{path}: line {line}: {_shown(what) + ': ' if what else ''}{_shown(cause)}"
+
+
+def _shown(text: str) -> str:
+    """Something of the file in an error: on one line, and not too much of it."""
+    cut = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+    return cut if cut.isprintable() else ascii(cut)[1:-1][:MAX_SHOWN]
 
 
 def _plain(
@@ -363,6 +386,9 @@ def _plain(
     if isinstance(node, yaml.MappingNode):
         result: dict[str, object] = {}
         for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                # Nor could its text be told: of aliases to aliases it is endless.
+                raise yaml.MarkedYAMLError(None, None, "a key that is no word", key_node.start_mark)
             key = str(key_node.value)
             if key in result:
                 raise yaml.MarkedYAMLError(

@@ -22,6 +22,8 @@ from typing import Any, Literal
 
 import redis
 
+from workers.http_provider import ProviderError
+
 log = logging.getLogger(__name__)
 
 PROBE_S = 5.0
@@ -62,6 +64,12 @@ class _Local:
     failures: int = 0
     until: float | None = None
     probe: float = 0.0
+
+
+def provider_failed(error: Exception) -> bool:
+    """Whether an engine's error tells of a provider in trouble."""
+    cause = error.__cause__
+    return isinstance(cause, ProviderError) and cause.counts
 
 
 class Breaker:

@@ -15,6 +15,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from workers import secret_slots
 from workers.bot import PLACEHOLDER, Bot, Intent, Lookup, Slot
 from workers.messages import Decision, DialogState
 from workers.spoken import digits, spell, yes_or_no
@@ -34,6 +35,8 @@ class Outcome:
 
 def read_slot(slot: Slot, text: str) -> str | None:
     """The value that a slot takes from an answer, or None when there is none in it."""
+    if slot.secret:
+        return None  # said aloud, it is none
     if slot.type == "digits":
         value = digits(text)
     elif slot.type == "yes_no":
@@ -48,7 +51,7 @@ def offered(slot: Slot, value: object) -> str | None:
 
     "4271" and "42-71" are digits, "four" is not: a model that was told of digits writes them.
     """
-    if not isinstance(value, str):
+    if slot.secret or not isinstance(value, str):
         return None
     value = _one_line(value)
     if slot.type == "digits":
@@ -66,7 +69,10 @@ def _one_line(text: str) -> str:
 
 def slots_in(bot: Bot, intent: str, text: str) -> dict[str, str]:
     """Digits that came along with the wish ("the balance of account four two seven one")."""
-    named = [n for n in bot.intents[intent].slots if bot.slots[n].type == "digits"]
+    slots = bot.slots
+    named = [
+        n for n in bot.intents[intent].slots if slots[n].type == "digits" and not slots[n].secret
+    ]
     if not named:
         return {}
     value = digits(text)
@@ -107,7 +113,7 @@ def not_understood(bot: Bot, state: DialogState) -> Outcome:
     if state.asked == CONFIRM:
         return Outcome((bot.phrases.yes_no,), Decision(missed))
     if state.asked in bot.slots:
-        return Outcome((_again(bot, bot.slots[state.asked]),), Decision(missed))
+        return Outcome((again(bot, bot.slots[state.asked]),), Decision(missed))
     return Outcome((bot.phrases.not_understood,), Decision(missed))
 
 
@@ -138,7 +144,9 @@ def _next(bot: Bot, name: str, slots: Mapping[str, str], before: DialogState) ->
     intent = bot.intents[name]
     for slot in intent.slots:
         if slot not in slots:
-            return Outcome((bot.slots[slot].ask,), Decision(DialogState(name, dict(slots), slot)))
+            return Outcome(
+                (bot.slots[slot].question,), Decision(DialogState(name, dict(slots), slot))
+            )
     if intent.confirm:
         question = _fill(bot, intent, intent.confirm, slots)
         return Outcome((question,), Decision(DialogState(name, dict(slots), CONFIRM)))
@@ -172,13 +180,14 @@ def _missing(
     return Outcome((say, bot.slots[lookup.key].ask), Decision(asking))
 
 
-def _again(bot: Bot, slot: Slot) -> str:
+def again(bot: Bot, slot: Slot) -> str:
+    """What is asked when the answer was none."""
     # The bot's file has no phrase for this, so only an English bot says it.
     if slot.type != "digits" or not bot.language.startswith("en"):
-        return slot.ask
+        return slot.question
     low, high = slot.min_digits, slot.max_digits
     count = str(low) if low == high else f"{low} to {high}"
-    return f"I need a number of {count} digit{'s' if high > 1 else ''}. {slot.ask}"
+    return f"I need a number of {count} digit{'s' if high > 1 else ''}. {slot.question}"
 
 
 def _fill(bot: Bot, intent: Intent, text: str, slots: Mapping[str, str]) -> str:
@@ -210,7 +219,15 @@ def answer_to(bot: Bot, state: DialogState, text: str) -> Outcome | None:
 
 
 def keyed_in(bot: Bot, state: DialogState, keys: str) -> Outcome:
-    """Digits keyed in: the answer to what was asked, or a number that the open intent needs."""
+    """Digits keyed in: the answer to what was asked, or a number that the open intent needs.
+
+    keys: of a secret slot the placeholder, see secret_slots.py.
+    """
+    if keys in secret_slots.PLACEHOLDERS:
+        secret = secret_slots.wanted(bot, state)
+        if secret is None or keys == secret_slots.UNFIT:
+            return not_understood(bot, state)
+        return handle(bot, replace(state, slots={**state.slots, secret: keys}), state.intent)
     slot = bot.slots.get(state.asked or "")
     if state.asked == CONFIRM and keys in YES_NO_KEYS:
         return confirm(bot, state, YES_NO_KEYS[keys] == "yes")
@@ -220,6 +237,7 @@ def keyed_in(bot: Bot, state: DialogState, keys: str) -> Outcome:
     # What was asked for goes first; then whatever of the intent the digits fit.
     names = [n for n in (state.asked, *(intent.slots if intent else ())) if n in bot.slots]
     for name in names:
-        if bot.slots[name].type != "text" and bot.slots[name].accepts(keys):
+        slot = bot.slots[name]
+        if slot.type != "text" and not slot.secret and slot.accepts(keys):
             return handle(bot, state, state.intent, {name: keys})
     return not_understood(bot, state)

@@ -16,7 +16,9 @@ from __future__ import annotations
 import contextlib
 import email.utils
 import json
+import math
 import random
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -166,6 +168,9 @@ class Provider:
             with until(answer.ends_at):
                 response = self._pool.handle_request(request)
         except (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout) as error:
+            untrusted = _untrusted(error)
+            if untrusted:  # which will not be another one the next time
+                raise ProviderError(f"can't connect: its certificate: {untrusted}") from None
             raise Retryable(f"can't connect ({type(error).__name__})") from None
         except httpcore.TimeoutException:
             raise ProviderError("no answer in time") from None
@@ -289,16 +294,20 @@ class Answer:
 
 
 def parse_json(text: bytes | str) -> Any:
-    """JSON of an answer; NaN, garbage and deep nesting are a ProviderError."""
+    """JSON of an answer; NaN, infinity, garbage and deep nesting are a ProviderError."""
     raw = text if isinstance(text, bytes) else text.encode("utf-8", "replace")
     if raw.count(b"[") + raw.count(b"{") > MAX_BRACKETS:
         raise ProviderError("the answer nests too deeply")
 
-    def refuse(name: str) -> None:
-        raise ValueError(name)
+    def finite(number: str) -> float:
+        """Of a number, or of JSON's own name for what is none."""
+        if not math.isfinite(found := float(number)):
+            raise ValueError("no number")
+        return found
 
     try:
-        return json.loads(raw.decode("utf-8", "replace"), parse_constant=refuse)
+        text = raw.decode("utf-8", "replace")
+        return json.loads(text, parse_constant=finite, parse_float=finite)
     except (ValueError, RecursionError):
         raise ProviderError("the answer is not JSON") from None
 
@@ -306,6 +315,15 @@ def parse_json(text: bytes | str) -> Any:
 def plain(text: str) -> str:
     """The text with half surrogate pairs, which JSON can hold and UTF-8 can't, replaced by ?."""
     return text.encode("utf-8", "replace").decode()
+
+
+def _untrusted(error: BaseException | None) -> str:
+    """Why the server's certificate was not taken, in OpenSSL's words, or ""."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return str(error.verify_message)
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def _retry_after(headers: httpx.Headers) -> float | None:
@@ -320,6 +338,6 @@ def _retry_after(headers: httpx.Headers) -> float | None:
                 email.utils.parsedate_to_datetime(text) for text in (value, headers.get("Date", ""))
             )
             seconds = (until - now).total_seconds()
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             return None
     return max(0.0, seconds) if seconds == seconds else None

@@ -9,10 +9,11 @@ dies, the listener has another one do it.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
@@ -21,8 +22,8 @@ import redis
 
 from workers import streams
 from workers.bot import Bot
+from workers.breaker import provider_failed
 from workers.engines import Level
-from workers.http_provider import ProviderError
 from workers.llm.engine import LlmEngine, LlmError, Request
 from workers.messages import (
     Audio,
@@ -43,7 +44,9 @@ from workers.messages import (
 )
 from workers.sentences import SentenceSplitter
 from workers.stt.engine import Expect, Hints, SttEngine, SttError
+from workers.tts.cache import SpeechCache, wanted
 from workers.tts.engine import TtsEngine, TtsError
+from workers.tts.shared_sentences import shared_sentences
 
 log = logging.getLogger(__name__)
 
@@ -61,14 +64,16 @@ class NoEngine(Exception):
 class Context:
     """What a worker process has: Redis, its engines, the bots it has seen lately.
 
-    name: of the worker, under which it says that it lives.
+    name: of the worker, under which it says that it lives. speech: what a tts worker has spoken.
     """
 
     client: redis.Redis
     stage: Stage
     levels: list[Level]
     name: str
+    speech: SpeechCache
     _bots: OrderedDict[str, Bot] = field(default_factory=OrderedDict)
+    _shared: OrderedDict[str, tuple[str, ...]] = field(default_factory=OrderedDict)
     _lock: Lock = field(default_factory=Lock)
 
     def bot(self, sha: str) -> Bot:
@@ -82,6 +87,22 @@ class Context:
             while len(self._bots) > MAX_BOTS:
                 self._bots.popitem(last=False)
         return bot
+
+    def shared(self, sha: str) -> tuple[str, ...]:
+        """The sentences of a bot that are the same for all callers; none when it is not there:
+        a sentence can be spoken without knowing whose it is."""
+        with self._lock:
+            if sha in self._shared:
+                return self._shared[sha]
+        try:
+            found = shared_sentences(self.bot(sha))
+        except streams.InputLost:
+            return ()
+        with self._lock:
+            self._shared[sha] = found
+            while len(self._shared) > MAX_BOTS:
+                self._shared.popitem(last=False)
+        return found
 
     def choose(self, level: int) -> int:
         """The first level from this one on whose provider is not known to be out. Raises
@@ -124,22 +145,17 @@ def run(context: Context, turn: Turn) -> None:
 
 
 def _work(context: Context, level: Level, turn: Turn, inbox: streams.Inbox) -> None:
-    work: dict[Stage, Callable[[Context, Any, Turn, streams.Inbox], None]]
+    work: dict[Stage, Callable[[Context, Any, Turn, streams.Inbox], bool]]
     work = {"stt": transcribe, "llm": reply, "tts": speak}
     try:
-        work[context.stage](context, level.engine, turn, inbox)
+        asked = work[context.stage](context, level.engine, turn, inbox)
     except EngineErrors as error:
         if level.breaker is not None and provider_failed(error):
             level.breaker.failed()
         raise
-    if level.breaker is not None:
+    # What was at hand proves nothing of the provider.
+    if level.breaker is not None and asked:
         level.breaker.succeeded()
-
-
-def provider_failed(error: Exception) -> bool:
-    """Whether an engine's error tells of a provider in trouble."""
-    cause = error.__cause__
-    return isinstance(cause, ProviderError) and cause.counts
 
 
 def _give_up(context: Context, turn: Turn, reason: str) -> None:
@@ -152,7 +168,7 @@ def hints(bot: Bot, asked: str | None, language: str) -> Hints:
     expect: Expect = "text"
     if asked == "confirm":
         expect = "yes_no"
-    elif asked in bot.slots:
+    elif asked in bot.slots and not bot.slots[asked].secret:
         expect = bot.slots[asked].type
     phrases = [example for intent in bot.intents.values() for example in intent.examples]
     return Hints(expect=expect, phrases=tuple(phrases), language=language)
@@ -179,8 +195,8 @@ def _warm_stt(stt: SttEngine, bot: Bot, slots: int) -> None:
                 utterance.close()
 
 
-def transcribe(context: Context, engine: SttEngine, turn: Turn, inbox: streams.Inbox) -> None:
-    """stt: audio in, partials and the final text out."""
+def transcribe(context: Context, engine: SttEngine, turn: Turn, inbox: streams.Inbox) -> bool:
+    """stt: audio in, partials and the final text out. Whether the engine was asked: always."""
     utterance = engine.open(hints(context.bot(turn.bot), turn.state.asked, turn.language))
     told = 0.0
     try:
@@ -196,10 +212,12 @@ def transcribe(context: Context, engine: SttEngine, turn: Turn, inbox: streams.I
     finally:
         utterance.close()
     context.tell(turn, Final(heard.text, heard.confidence))
+    return True
 
 
-def reply(context: Context, engine: LlmEngine, turn: Turn, inbox: streams.Inbox) -> None:
-    """llm: the caller's text in, a decision and sentences out."""
+def reply(context: Context, engine: LlmEngine, turn: Turn, inbox: streams.Inbox) -> bool:
+    """llm: the caller's text in, a decision and sentences out. Whether the engine was asked:
+    always."""
     bot = context.bot(turn.bot)
     final = next(m for m in inbox.messages(turn.listen_s) if isinstance(m, Final))
     request = Request(bot, turn.state, turn.history, final.text, final.keyed, turn.said)
@@ -228,28 +246,55 @@ def reply(context: Context, engine: LlmEngine, turn: Turn, inbox: streams.Inbox)
     if not decided:
         context.tell(turn, Decision(turn.state))
     context.tell(turn, SentencesEnd(count))
+    return True
 
 
-def speak(context: Context, engine: TtsEngine, turn: Turn, inbox: streams.Inbox) -> None:
-    """tts: sentences in, speech out; those of turn.said are out already."""
+def speak(context: Context, engine: TtsEngine, turn: Turn, inbox: streams.Inbox) -> bool:
+    """tts: sentences in, speech out; those of turn.said are out already. Whether the engine was
+    asked."""
+    asked = False
+    shared = context.shared(turn.bot)
     for message in inbox.messages(turn.listen_s):
         if isinstance(message, SentencesEnd):
             context.tell(turn, SpeechEnd(message.count - 1, last=True))
-            return
+            return asked
         if not isinstance(message, Sentence) or message.index < len(turn.said):
             continue
-        seq = 0
-        rest = b""
-        for piece in engine.speak(message.text, turn.language, turn.answer_s):
-            inbox.check()
-            rest += piece
-            while len(rest) >= SPEECH_PIECE_BYTES:
-                context.tell(turn, Speech(message.index, seq, rest[:SPEECH_PIECE_BYTES]))
-                rest = rest[SPEECH_PIECE_BYTES:]
-                seq += 1
-            if seq == 0 and rest:  # the first piece at once, however short
-                context.tell(turn, Speech(message.index, seq, rest))
-                rest = b""
-                seq += 1
-        pieces = [Speech(message.index, seq, rest)] if rest else []
-        context.tell(turn, *pieces, SpeechEnd(message.index, last=False))
+        one = wanted(engine, message.text, turn.language, message.text in shared)
+        kept = context.speech.get(one)
+        if kept is not None:
+            _send_whole(context, turn, message.index, kept)
+            continue
+        asked = True
+        # Closed at once when the turn is cancelled; who else listens to it goes on.
+        with contextlib.closing(context.speech.speak(engine, one, turn.answer_s)) as pieces:
+            _send(context, turn, inbox, message.index, pieces)
+    return asked
+
+
+def _send_whole(context: Context, turn: Turn, index: int, pcm: bytes) -> None:
+    """A sentence that is at hand, in one round trip."""
+    cuts = range(0, len(pcm), SPEECH_PIECE_BYTES)
+    pieces = [Speech(index, n, pcm[at : at + SPEECH_PIECE_BYTES]) for n, at in enumerate(cuts)]
+    context.tell(turn, *pieces, SpeechEnd(index, last=False))
+
+
+def _send(
+    context: Context, turn: Turn, inbox: streams.Inbox, index: int, pieces: Iterator[bytes]
+) -> None:
+    """A sentence while it is made."""
+    seq = 0
+    rest = b""
+    for piece in pieces:
+        inbox.check()
+        rest += piece
+        while len(rest) >= SPEECH_PIECE_BYTES:
+            context.tell(turn, Speech(index, seq, rest[:SPEECH_PIECE_BYTES]))
+            rest = rest[SPEECH_PIECE_BYTES:]
+            seq += 1
+        if seq == 0 and rest:  # the first piece at once, however short
+            context.tell(turn, Speech(index, seq, rest))
+            rest = b""
+            seq += 1
+    last = [Speech(index, seq, rest)] if rest else []
+    context.tell(turn, *last, SpeechEnd(index, last=False))

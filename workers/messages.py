@@ -19,9 +19,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 MAX_TEXT_CHARACTERS = 4000
 MAX_PCM_BYTES = 64_000  # four seconds at 8 kHz: no single entry is larger
@@ -201,7 +202,9 @@ class Turn:
 
 
 _TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Message)}
-_HINTS: dict[type[Any], dict[str, Any]] = {kind: get_type_hints(kind) for kind in get_args(Message)}
+_HINTS: dict[type[Any], dict[str, Any]] = {
+    kind: get_type_hints(kind) for kind in (*get_args(Message), DialogState, Line, Turn)
+}
 
 
 def encode(message: Message) -> dict[str, bytes]:
@@ -237,9 +240,9 @@ def decode(entry: Mapping[bytes, bytes]) -> Message:
             elif hint is str:
                 values[name] = raw.decode()[:MAX_TEXT_CHARACTERS]
             else:
-                values[name] = _from_json(raw, hint)
+                values[name] = _typed(json.loads(raw), hint)
         message: Message = kind(**values)
-    except (KeyError, ValueError, TypeError, RecursionError) as error:
+    except (KeyError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise MessageError(f"{kind.__name__}: {type(error).__name__}") from None
     return message
 
@@ -251,12 +254,9 @@ def turn_to_json(turn: Turn) -> str:
 def turn_from_json(text: str) -> Turn:
     """Raises MessageError."""
     try:
-        values = json.loads(text)
-        values["state"] = DialogState(**values["state"])
-        values["history"] = tuple(Line(**line) for line in values["history"])
-        values["said"] = tuple(values["said"])
-        return Turn(**values)
-    except (KeyError, ValueError, TypeError, RecursionError) as error:
+        turn: Turn = _typed(json.loads(text), Turn)
+        return turn
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise MessageError(f"Turn: {type(error).__name__}") from None
 
 
@@ -266,12 +266,36 @@ def _to_json(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
-def _from_json(raw: bytes, hint: Any) -> Any:
-    value = json.loads(raw)
-    if hint is DialogState:
-        return DialogState(**value)
+def _typed(value: Any, hint: Any) -> Any:
+    """A JSON value as a field of the declared type. Raises TypeError, ValueError or
+    OverflowError where it is another: whoever takes it relies on its type."""
+    if hint in (int, bool, str):
+        if type(value) is not hint:
+            raise TypeError(hint.__name__)
+        if hint is str and len(value) > MAX_TEXT_CHARACTERS:
+            raise ValueError("too long")
+        return value
     if hint is float:
+        if type(value) not in (int, float) or not math.isfinite(value):
+            raise TypeError("float")
         return float(value)
-    if hint in (int, bool) and type(value) is not hint:
-        raise TypeError(hint.__name__)
-    return value
+    if hint in _HINTS:
+        if type(value) is not dict:
+            raise TypeError(hint.__name__)
+        known = {name: _typed(value[name], h) for name, h in _HINTS[hint].items() if name in value}
+        return hint(**known)
+    origin, of = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        if value not in of:
+            raise ValueError("none of those there are")
+        return value
+    if origin is dict:
+        if type(value) is not dict:
+            raise TypeError("dict")
+        return {name: _typed(held, of[1]) for name, held in value.items()}
+    if origin is tuple:
+        if type(value) is not list:
+            raise TypeError("list")
+        return tuple(_typed(held, of[0]) for held in value)
+    # What is left is `X | None`.
+    return None if value is None else _typed(value, of[0])

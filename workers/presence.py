@@ -4,6 +4,7 @@ alive     a few times a second: a worker that was killed or stopped is missed at
           its turns are given to another
 worker    every two seconds: engines, providers that are out, bots it is ready for
 probes    how is a provider that is out, or that nobody has used for a while?
+ahead     a voice says a bot's own sentences before anyone asks (tts/warm.py)
 """
 
 from __future__ import annotations
@@ -17,25 +18,29 @@ from typing import Any
 import redis
 
 from workers import jobs, streams
+from workers.breaker import provider_failed
 from workers.engines import Level
 from workers.stt.engine import SttError
+from workers.tts.warm import speak_ahead
 
 log = logging.getLogger(__name__)
 
 ANNOUNCE_EVERY_S = 2.0
-BEAT_EVERY_S = 0.25
+BEAT_EVERY_S = 0.2
 PROBE_EVERY_S = 0.5
+AHEAD_EVERY_S = 1.0
 PROBE_TIMEOUT_S = 4.0  # less than a breaker waits for a probe's result
 
 
 class Presence:
-    """Three threads; start() and stop() once each. health_s: see ESLBOT_HEALTH_PROBE_S."""
+    """Four threads; start() and stop() once each. health_s: see ESLBOT_HEALTH_PROBE_S."""
 
     def __init__(self, context: jobs.Context, slots: int, health_s: float) -> None:
         self._context = context
         self._slots = slots
         self._health_s = health_s
         self._ready: list[str] = []
+        self._ahead: list[str] = []  # of those, the bots whose sentences are spoken
         self._stopped = threading.Event()
         self._changed = threading.Event()
         self._threads = [
@@ -44,6 +49,7 @@ class Presence:
                 ("alive", self._beat, BEAT_EVERY_S),
                 ("announce", self._announce, ANNOUNCE_EVERY_S),
                 ("probe", self._probe, PROBE_EVERY_S),
+                ("ahead", self._speak_ahead, AHEAD_EVERY_S),
             )
         ]
 
@@ -84,10 +90,25 @@ class Presence:
             self._ready = [*self._ready[1 - jobs.MAX_BOTS :], sha]
             streams.announce(context.client, context.stage, context.name, self.about())
 
+    def _speak_ahead(self) -> None:
+        context, speech = self._context, self._context.speech
+        if context.stage != "tts" or not speech.keeps:
+            return
+        speech.sweep()
+        for sha in [sha for sha in self._ready if sha not in self._ahead]:
+            bot = context.bot(sha)
+            sentences = context.shared(sha)
+            first = context.levels[0]
+            if speak_ahead(
+                context.client, speech, first, sentences, bot.language, self._stopped.is_set
+            ):
+                self._ahead = [*self._ahead[1 - jobs.MAX_BOTS :], sha]
+
     def about(self) -> dict[str, Any]:
         """What listeners and dashboards are told."""
         levels = self._context.levels
         usable = [one.breaker is None or one.breaker.closed() for one in levels]
+        speech = self._context.speech
         budgets = [one.engine.provider.retries for one in levels if one.breaker]
         return {
             "engine": levels[0].engine.name,
@@ -99,6 +120,9 @@ class Presence:
             "requests": sum(budget.requests for budget in budgets),
             "retries": sum(budget.retries for budget in budgets),
             "retries_refused": sum(budget.refused for budget in budgets),
+            "speech_hits": speech.hits,
+            "speech_misses": speech.misses,
+            "speech_joined": speech.joined,
             "breakers_opened": sum(one.breaker.opened for one in levels if one.breaker),
         }
 
@@ -121,7 +145,7 @@ class Presence:
         try:
             level.engine.probe(PROBE_TIMEOUT_S)
         except jobs.EngineErrors as error:
-            if jobs.provider_failed(error):
+            if provider_failed(error):
                 level.breaker.failed(probe)
                 return
         # Also a provider that only refuses so small a request is there.

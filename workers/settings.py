@@ -9,11 +9,19 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from workers import redis_tls
+
 PREFIX = "ESLBOT_"
+MAX_SHOWN = 100  # characters of a value, and of a name, in an error
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# What a channel variable, a dialplan and a regular expression leave as it is.
+_CALL_SECRET = re.compile(r"[A-Za-z0-9_.~+/=-]{16,200}")
 
 
 class SettingsError(Exception):
@@ -29,9 +37,10 @@ def _set(
     among: tuple[str, ...] = (),
     env: str = "",
     secret: bool = False,
+    pattern: str = "",
 ) -> Any:
     meta = {"doc": doc, "low": low, "high": high, "among": among, "env": env, "secret": secret}
-    return field(default=default, metadata=meta)
+    return field(default=default, metadata=meta | {"pattern": pattern}, repr=not secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,11 @@ class Settings:
         secret=True,
     )
     redis_port: int = _set(6390, "TCP port of the own Redis, on loopback.", low=1, high=65535)
+    redis_ca_file: str = _set(
+        "", "rediss://: whom to trust alone, PEM. Empty: the system's authorities."
+    )
+    redis_cert_file: str = _set("", "rediss://: our own certificate, PEM, where Redis wants one.")
+    redis_key_file: str = _set("", "Its key, PEM, without a password.")
     redis_timeout_ms: int = _set(
         1000, "A reply of Redis that takes longer counts as failure.", low=50, high=10000
     )
@@ -61,6 +75,12 @@ class Settings:
     allowed_networks: str = _set(
         "127.0.0.0/8,::1/128",
         "Networks that may connect, comma-separated; the socket has no login.",
+    )
+    call_secret: str = _set(
+        "",
+        "What a call must bring in the channel variable `eslbot_secret`, 16 characters or more; "
+        "several, comma-separated, the newest first. Empty: nothing.",
+        secret=True,
     )
     max_calls: int = _set(
         500, "Calls at once; more are refused and go to the menu.", low=1, high=10000
@@ -92,8 +112,12 @@ class Settings:
         low=100,
         high=20000,
     )
-    context: str = _set("eslbot", "Dialplan context of the native menu.")
-    menu_extension: str = _set("9000", "Extension of the native menu in that context.")
+    context: str = _set(
+        "eslbot", "Dialplan context of the native menu.", pattern=r"[A-Za-z0-9_.-]{1,64}"
+    )
+    menu_extension: str = _set(
+        "9000", "Extension of the native menu in that context.", pattern=r"[A-Za-z0-9_*#+-]{1,32}"
+    )
     watchdog_s: int = _set(
         3,
         "Without a renewal for so long FreeSWITCH takes the call to the native menu.",
@@ -200,6 +224,17 @@ class Settings:
         "Whether the engine that needs no provider steps in when all else fails.",
         among=("on", "off"),
     )
+    speech_cache_mb: int = _set(
+        32, "Spoken sentences in the memory of each tts process; 0: none is kept anywhere.",
+        low=0, high=4096,
+    )  # fmt: skip
+    speech_disk_mb: int = _set(
+        64, "The bot's own, spoken, in STATE_DIR/speech; 0: none.", low=0, high=65536
+    )
+    speech_redis_mb: int = _set(32, "The same in Redis, for all hosts; 0: none.", low=0, high=4096)
+    speech_cache_ttl_s: int = _set(
+        86400, "Speech older than this is made anew.", low=10, high=2592000
+    )
     piper_voice: str = _set("", "piper: path of a voice, NAME.onnx with NAME.onnx.json beside it.")
 
     @property
@@ -207,8 +242,23 @@ class Settings:
         return self.redis_url or f"redis://127.0.0.1:{self.redis_port}/0"
 
     @property
+    def redis_tls(self) -> dict[str, Any]:
+        """For streams.connect(). Reads the files. Raises SettingsError."""
+        try:
+            return redis_tls.options(
+                self.redis, self.redis_ca_file, self.redis_cert_file, self.redis_key_file
+            )
+        except redis_tls.TlsError as error:
+            raise SettingsError(str(error)) from None
+
+    @property
     def networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
         return tuple(ipaddress.ip_network(n.strip()) for n in self.allowed_networks.split(","))
+
+    @property
+    def call_secrets(self) -> tuple[str, ...]:
+        """The newest first; none: calls need none."""
+        return tuple(s.strip() for s in self.call_secret.split(",")) if self.call_secret else ()
 
 
 def names() -> Iterator[tuple[str, Any]]:
@@ -222,9 +272,9 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     known = dict(names())
     for name in environ:
         if name.startswith(PREFIX) and name not in known:
-            near = difflib.get_close_matches(name, known, 1)
+            near = difflib.get_close_matches(name[:MAX_SHOWN], known, 1)
             raise SettingsError(
-                f"{name}: unknown setting{f'; is {near[0]} meant?' if near else ''}"
+                f"{_shown(name)}: unknown setting{f'; is {near[0]} meant?' if near else ''}"
             )
     values = {
         one.name: _convert(name, one, environ[name])
@@ -237,25 +287,38 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     try:
         settings.networks  # noqa: B018
     except ValueError as error:
-        raise SettingsError(f"{PREFIX}ALLOWED_NETWORKS: {error}") from None
+        raise SettingsError(f"{PREFIX}ALLOWED_NETWORKS: {_shown(str(error))}") from None
+    for number, secret in enumerate(settings.call_secrets, 1):
+        if not _CALL_SECRET.fullmatch(secret):
+            raise SettingsError(
+                f"{PREFIX}CALL_SECRET: secret {number} of {len(settings.call_secrets)}, "
+                f"{len(secret)} characters: 16 to 200 of A-Z a-z 0-9 _ . ~ + / = - are wanted"
+            )
     return settings
 
 
 def _convert(name: str, one: Any, text: str) -> Any:
     meta = one.metadata
-    if "\0" in text or "\n" in text:
-        raise SettingsError(f"{name}: holds a line break or a zero byte")
+    if _UNPRINTABLE.search(text):
+        raise SettingsError(f"{name}: holds a line break or another character without a form")
     if one.type == "int":
-        try:
-            number = int(text)
-        except ValueError:
-            raise SettingsError(f"{name}: {text!r} is not a whole number") from None
+        if not _WHOLE.fullmatch(text):
+            raise SettingsError(f"{name}: '{_shown(text)}' is not a whole number")
+        number = int(text)
         if not meta["low"] <= number <= meta["high"]:
             raise SettingsError(f"{name}: {number} is not between {meta['low']} and {meta['high']}")
         return number
     if meta["among"] and text not in meta["among"]:
-        raise SettingsError(f"{name}: {text!r} is none of {', '.join(meta['among'])}")
+        raise SettingsError(f"{name}: '{_shown(text)}' is none of {', '.join(meta['among'])}")
+    if meta["pattern"] and not re.fullmatch(meta["pattern"], text):
+        raise SettingsError(f"{name}: '{_shown(text)}' is not of the form {meta['pattern']}")
     return text
+
+
+def _shown(text: str) -> str:
+    """Something of the environment in an error: on one line, and not too much of it."""
+    cut = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+    return cut if cut.isprintable() else ascii(cut)[1:-1][:MAX_SHOWN]
 
 
 def reference() -> str:
@@ -273,8 +336,9 @@ def reference() -> str:
             "# Settings",
             "",
             "Environment variables; `eslbot settings` prints this page. The last part of a name is",
-            "its unit: `_MS` milliseconds, `_S` seconds, `_PER_S` per second, `_DBFS` decibels",
-            "relative to full scale. An unknown `ESLBOT_` variable stops the start.",
+            "its unit: `_MS` milliseconds, `_S` seconds, `_PER_S` per second, `_MB` million bytes,",
+            "`_DBFS` decibels relative to full scale. An unknown `ESLBOT_` variable stops the",
+            "start.",
             "",
             *rows,
             "",

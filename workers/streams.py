@@ -14,6 +14,10 @@
     eslbot:chaos                string  the fault in a share of live calls, JSON; expires
     eslbot:chaos:calls          list    how those calls ended, JSON; bounded, expires
     eslbot:probed:PROVIDER      string  a provider's health was asked lately; expires
+    eslbot:speech:SHA           string  a sentence of a bot's own, spoken; SHA of text and voice,
+                                        see tts/speech_stores.py; ≤ 1 MB, expires
+    eslbot:speeches             zset    those, "SHA BYTES" by expiry: bounds all of them; expires
+    eslbot:speaking-ahead       string  one worker speaks a bot's own sentences; expires
     rq:queue:stt|llm|tts        list    RQ's own: ids of jobs
     rq:job:ID                   hash    RQ's own: a job, JSON-serialised; expires
 
@@ -35,6 +39,7 @@ from rq import Queue
 from rq.job import JobStatus
 from rq.serializers import JSONSerializer
 
+from workers import redis_tls
 from workers.bot import Bot
 from workers.messages import (
     ALL,
@@ -64,7 +69,7 @@ MAX_LOG_ENTRIES = 2_000
 BOT_TTL_S = 3600
 WORKER_TTL_S = 6
 LISTENER_TTL_S = 10
-ALIVE_MS = 1000
+ALIVE_MS = 700
 FAILED_JOB_TTL_S = 3600
 SENTINEL = "sentinel://"
 _SENTINEL_URL = re.compile(
@@ -81,11 +86,14 @@ class InputLost(Exception):
     """The stage's input stopped: it came late, was trimmed, or its stream vanished."""
 
 
-def connect(url: str, timeout_s: float, connections: int) -> redis.Redis:
+def connect(
+    url: str, timeout_s: float, connections: int, tls: Mapping[str, Any] | None = None
+) -> redis.Redis:
     """A client whose every wait is bounded; one connection more than there are waiters.
 
     url: redis://, rediss://, unix://, or of Sentinels that know who the master is:
-    sentinel://[user:password@]host:port[,host:port...]/service[/db]. Raises ValueError.
+    sentinel://[user:password@]host:port[,host:port...]/service[/db]. tls: Settings.redis_tls.
+    Raises ValueError.
     """
     options: dict[str, Any] = {
         "socket_timeout": timeout_s,
@@ -97,7 +105,7 @@ def connect(url: str, timeout_s: float, connections: int) -> redis.Redis:
     if url.startswith(SENTINEL):
         return _by_sentinels(url, options, connections)
     pool = redis.BlockingConnectionPool.from_url(
-        url, max_connections=connections, timeout=timeout_s, **options
+        url, max_connections=connections, timeout=timeout_s, **options, **(tls or {})
     )
     return redis.Redis(connection_pool=pool)
 
@@ -160,9 +168,13 @@ def publish(pipe: Any, turn: Turn, message: Message) -> None:
 def address(entry: Mapping[bytes, bytes]) -> tuple[str, int, int]:
     """(call, epoch, attempt) of an entry on a listener's stream. Raises MessageError."""
     try:
-        return entry[b"call"].decode(), int(entry[b"epoch"]), int(entry[b"attempt"])
+        call = entry[b"call"].decode()
+        numbers = entry[b"epoch"], entry[b"attempt"]
     except (KeyError, ValueError):
         raise MessageError("an entry without call, epoch and attempt") from None
+    if not all(number.isdigit() and len(number) <= 18 for number in numbers):
+        raise MessageError("an entry whose epoch or attempt is no number")
+    return call, int(numbers[0]), int(numbers[1])
 
 
 def enqueue(pipe: Any, queues: Mapping[Stage, Queue], turn: Turn, stage: Stage) -> None:
@@ -308,15 +320,18 @@ def living(client: redis.Redis, role: str) -> Sequence[dict[str, Any]]:
 
 
 def wait_for_redis(client: redis.Redis, within_s: float) -> None:
-    """Until Redis answers a PING. Raises redis.RedisError when it does not in time."""
+    """Until Redis answers a PING. Raises redis.RedisError when it does not in time, with what may
+    be the cause."""
     deadline = time.monotonic() + within_s
     while True:
         try:
             client.ping()
             return
-        except (redis.ConnectionError, redis.TimeoutError) as error:
-            # A wrong password will not become right by waiting.
-            if isinstance(error, redis.AuthenticationError) or time.monotonic() > deadline:
+        except (redis.ConnectionError, redis.TimeoutError, redis.InvalidResponse) as error:
+            # A wrong password or certificate will not become right by waiting.
+            wrong = isinstance(error, redis.AuthenticationError) or redis_tls.hopeless(error)
+            if wrong or time.monotonic() > deadline:
+                error.args = (f"{error}{redis_tls.hint(client, error)}",)
                 raise
             time.sleep(0.1)
 

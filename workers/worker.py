@@ -41,6 +41,8 @@ class PoolWorker(SimpleWorker):
 
     # How long one blocked look at the queue lasts: bounds what a dead connection can hide.
     dequeue_timeout = 5
+    # RQ's own waits for a Redis that is away grow to a minute; callers would wait for the next one.
+    max_connection_wait_time = 1.0
 
     def __init__(self, context: jobs.Context, queue: redis.Redis, slots: int, name: str) -> None:
         super().__init__(

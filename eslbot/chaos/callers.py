@@ -17,7 +17,7 @@ from eslbot.switch.channel import Channel
 PHASES = ("greeting", "listening", "hearing", "thinking", "speaking", "transfer")
 ENDPOINT_S = 0.64
 PIPELINE_S = 0.35  # from the end of an utterance to its answer's first audio, about
-LEAD_S = 8.0  # a call is made so much before the fault
+LEAD_S = 6.5  # a call is made so much before the fault
 QUIET_S = 0.8
 PATIENCE_S = 9.0
 AWAY = ("native", "extension")
@@ -53,7 +53,7 @@ class Caller:
             call.wait_for(lambda: not self._here() or self._quiet(), PATIENCE_S)
             self._say(self.question)
         self._listen()
-        if self._here():
+        if self._here() and self.phase in ("greeting", "speaking"):
             self._say(self.question)
             self._listen()
         self._to_a_person()
@@ -98,9 +98,7 @@ class Caller:
         call = self.call
         call.wait_for(lambda: not call.saying, 5)
         since = call.recording.ticks
-        call.wait_for(
-            lambda: not self._here() or call.recording.audible("bot", since).any(), PATIENCE_S
-        )
+        self._sound(since, PATIENCE_S)
         call.wait_for(lambda: not self._here() or self._quiet(), 20)
 
     def _to_a_person(self) -> None:
@@ -109,11 +107,17 @@ class Caller:
         for _ in range(3):
             if not self._here():
                 break
+            since = call.recording.ticks
             self._key("0")
-            call.wait_for(lambda: not self._here(), 3.0)
-            call.wait_for(lambda: not self._here() or self._quiet(), 12)
+            self._sound(since, 3.0)
+            call.wait_for(lambda: not self._here(), 2.5)  # those who know the menu do not wait
         # What is heard there.
         call.sleep(1.5)
+
+    def _sound(self, since: int, within_s: float) -> None:
+        """Until the bot is heard after tick `since`."""
+        heard = self.call.recording.audible
+        self.call.wait_for(lambda: not self._here() or heard("bot", since).any(), within_s)
 
     def _here(self) -> bool:
         return self.call.where in ("dialplan", "socket")

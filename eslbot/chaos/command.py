@@ -6,6 +6,7 @@ import argparse
 import getpass
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -47,7 +48,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     if arguments.action == "matrix":
         return _matrix(arguments)
     try:
-        client = streams.connect(settings.redis, settings.redis_timeout_ms / 1000, 2)
+        timeout_s = settings.redis_timeout_ms / 1000
+        client = streams.connect(settings.redis, timeout_s, 2, settings.redis_tls)
         return _live(arguments, client)
     except live.ChaosError as error:
         print(f"eslbot chaos: {error}", file=sys.stderr)
@@ -73,7 +75,7 @@ def _live(arguments: argparse.Namespace, client: redis.Redis) -> int:
 
 def _matrix(arguments: argparse.Namespace) -> int:
     from eslbot.chaos.faults import FAULTS, SMALL
-    from eslbot.chaos.matrix import as_json, run_all
+    from eslbot.chaos.matrix import Run, as_json, run_all
     from eslbot.chaos.told import header, line, page, summary
 
     if arguments.calls < 1:
@@ -91,13 +93,22 @@ def _matrix(arguments: argparse.Namespace) -> int:
     folder = Path(tempfile.mkdtemp(prefix="eslbot-chaos-"))
     arguments.out.mkdir(parents=True, exist_ok=True)
     print(header(), flush=True)
+    # Told to end, it ends its house, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    runs: list[Run] = []
+
+    def tell(one: Run) -> None:
+        """As it comes: an interrupted matrix has its findings, too."""
+        runs.append(one)
+        print(line(one), flush=True)
+        (arguments.out / "chaos.json").write_text(as_json(runs))
+
     try:
-        runs = run_all(chosen, folder, arguments.calls, lambda one: print(line(one), flush=True))
+        run_all(chosen, folder, arguments.calls, tell)
         for log in folder.glob("house-*/*.log"):
             shutil.copy(log, arguments.out / f"{log.parent.name}-{log.name}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    (arguments.out / "chaos.json").write_text(as_json(runs))
     (arguments.out / "chaos.html").write_text(page(runs))
     told, good = summary(runs)
     print("\n".join(["", *told, "", f"written to {arguments.out}/chaos.json and chaos.html"]))

@@ -112,6 +112,7 @@ def _continue_listener(scene: Scene) -> None:
 def _after_drain(scene: Scene) -> None:
     """What systemd does when the drained one has ended: here it is not waited for."""
     scene.house.processes["listener draining"] = scene.house.processes.pop("listener")
+    scene.house.environ["ESLBOT_METRICS_PORT"] = "0"  # the old one has it until its last call
     scene.house.start("listener")
 
 

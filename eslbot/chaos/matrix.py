@@ -24,10 +24,11 @@ import yaml
 from eslbot.chaos.callers import LEAD_S, PHASES, Caller
 from eslbot.chaos.faults import Fault, Scene
 from eslbot.prompts import prompt_file, read_wav
+from eslbot.rig.answers import sentence, spoken_s
+from eslbot.rig.control import control
 from eslbot.rig.house import ROOT, House, free_port, until
 from eslbot.rig.judge import judge
-from eslbot.rig.provider import control
-from eslbot.rig.tones import Fixed, Mark, encode
+from eslbot.rig.tones import RULES_TURN, Fixed, Heard, Mark, encode
 from eslbot.switch.channel import Channel, Dialplan
 from workers.bot import Bot, load
 
@@ -36,6 +37,8 @@ NATIVE, AGENT = 58, 57  # what is heard in FreeSWITCH's own menu, and at a perso
 FIRST_NUMBER = 1001
 CALL_S = 90.0
 RECOVERS_WITHIN_S = 60.0
+VOICE_S = 0.5
+DIGITS = "zero one two three four five six seven eight nine".split()  # noqa: SIM905
 
 
 @dataclass(slots=True)
@@ -53,7 +56,9 @@ class Result:
     twice: int
     foreign: int
     late: int
-    goes_on_s: float | None  # from the fault to the next sound of an answer, or of a fallback
+    # From the fault, or the end of the words that it came into, to the next sound of an answer or
+    # of a fallback.
+    goes_on_s: float | None
     heard: list[str] = field(default_factory=list)
 
 
@@ -166,18 +171,19 @@ class Rig:
         ]
         errors: list[str] = []
         gevent.sleep(max(0.0, fault_at - time.monotonic()))
-        began = [one.call.seconds for one in callers]
+        began = [one.call.recording.ticks * one.call.recording.tick_s for one in callers]
         _safely(fault.begin, scene, errors)
         gevent.sleep(fault.seconds)
         _safely(fault.end, scene, errors)
-        over = time.monotonic()
+        recovers = gevent.spawn(self._recovers, time.monotonic())
         gevent.joinall(tasks, timeout=CALL_S)
         unfinished = sum(not task.ready() for task in tasks)
         if unfinished:
             errors.append(f"{unfinished} calls did not come to an end")
         gevent.killall(tasks)
         results = [self._judge(fault, one, at) for one, at in zip(callers, began, strict=True)]
-        return Run(fault.name, results, self._recovers(over), fault.bound_s, errors)
+        recovered_s = recovers.get()
+        return Run(fault.name, results, recovered_s, fault.bound_s, errors)
 
     def _judge(self, fault: Fault, caller: Caller, fault_s: float) -> Result:
         call = caller.call
@@ -196,13 +202,17 @@ class Rig:
             phrases_s=self.phrases_s | {NATIVE: 3.0, AGENT: 3.0},
             part_s=part_s,
             not_final=goes_on,
-            fallback=fallback,
+            fallbacks=fallback,
+            voices_final=True,
         )
+        # Who speaks at that moment waits from the end of his own words.
+        since = max([fault_s, *(end for start, end in caller.spoke() if start <= fault_s)])
         wanted = [
             one.start_s
             for one in verdict.heard
             if one.end_s > fault_s
-            and (isinstance(one.what, Mark)
+            and (_is_voice(one)
+                 or isinstance(one.what, Mark)
                  or (isinstance(one.what, Fixed) and one.what.index in fallback))
         ]  # fmt: skip
         return Result(
@@ -212,12 +222,13 @@ class Rig:
             not caller.alive or call.crashed is not None,
             round(verdict.longest_silence_s, 2),
             round(verdict.silence_at_s - fault_s, 2),
-            verdict.answered,
+            # The embedded voice names nobody.
+            verdict.answered or any(_is_voice(one) for one in verdict.heard),
             verdict.fallback,
             len(verdict.twice),
             len(verdict.foreign),
-            len(verdict.late),
-            round(max(0.0, wanted[0] - fault_s), 2) if wanted else None,
+            _late(verdict.heard),
+            round(max(0.0, wanted[0] - since), 2) if wanted else None,
             [f"{one.start_s:.2f}-{one.end_s:.2f} {self._name(one.what)}" for one in verdict.heard],
         )
 
@@ -250,19 +261,32 @@ class Rig:
             told = judge(
                 np.asarray(call.recording.bot()), caller.spoke(), began_s=0.0,
                 ended_s=call.recording.ticks * call.recording.tick_s, own=caller.number,
-                phrases_s=self.phrases_s, part_s=part_s, not_final=set(), fallback=set(),
+                phrases_s=self.phrases_s, part_s=part_s,
             )  # fmt: skip
-            if any(isinstance(one.what, Mark) and one.what.turn < 19 for one in told.heard):
+            if any(isinstance(one.what, Mark) and one.what.turn < RULES_TURN for one in told.heard):
                 return round(time.monotonic() - over, 1)
             gevent.sleep(0.5)
         return None
 
 
 def part_s(mark: Mark) -> float:
-    """Full length of an answer's part, as the provider speaks it."""
-    from eslbot.rig.provider import length_s, sentence
+    """Full length in seconds of an answer's part, as the provider speaks it."""
+    if mark.turn == RULES_TURN:  # of the bot's own rules: see _bot()
+        digits = " ".join(DIGITS[int(one)] for one in str(mark.call))
+        return spoken_s(f"The balance of account {digits} is in order.")
+    return spoken_s(sentence(mark))
 
-    return length_s(sentence(mark))
+
+def _late(heard: list[Heard]) -> int:
+    """Parts of an answer that were heard after one of a later turn."""
+    turns = [one.what.turn for one in heard if isinstance(one.what, Mark)]
+    turns = [turn for turn in turns if turn != RULES_TURN]
+    return sum(turn < max(turns[:at]) for at, turn in enumerate(turns) if at)
+
+
+def _is_voice(one: Heard) -> bool:
+    """Longer than a mark that was cut."""
+    return one.what is None and one.end_s - one.start_s > VOICE_S
 
 
 def _gone(call: Channel) -> bool:
@@ -295,19 +319,17 @@ def _words(name: str) -> bytes:
 
 def run_all(
     faults: Iterable[Fault], folder: Path, per_phase: int, tell: Callable[[Run], None]
-) -> list[Run]:
+) -> None:
     """Each fault in turn; a new house where another kind is wanted, or the last did not recover."""
-    runs: list[Run] = []
     rig: Rig | None = None
     try:
-        for fault in sorted(faults, key=lambda one: one.rig):
+        for number, fault in enumerate(sorted(faults, key=lambda one: one.rig)):
             if rig is None or rig.kind != fault.rig:
                 if rig is not None:
                     rig.stop()
-                rig = Rig(folder / f"house-{len(runs)}", fault.rig)
+                rig = Rig(folder / f"house-{number}", fault.rig)
                 rig.start()
             run = rig.run(fault, per_phase)
-            runs.append(run)
             tell(run)
             if run.recovered_s is None:
                 rig.stop()
@@ -315,7 +337,6 @@ def run_all(
     finally:
         if rig is not None:
             rig.stop()
-    return runs
 
 
 def as_json(runs: list[Run]) -> str:

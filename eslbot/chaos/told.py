@@ -89,28 +89,34 @@ def page(runs: list[Run]) -> str:
     told, _ = summary(runs)
     columns = ["fault", "calls", "dropped", "longest silence", "answered", "fallback", "twice",
                "another's", "late", "recovers in", "verdict"]  # fmt: skip
-    by_fault = [max((r.silence_s for r in run.results), default=0.0) * 1000 for run in runs]
+    silent = [max((r.silence_s for r in run.results), default=0.0) * 1000 for run in runs]
     silences: dict[str, list[float]] = {}
     for one in (r for run in runs for r in run.results):
         silences.setdefault(one.phase, []).append(one.silence_s * 1000)
+    rows: list[list[report.Cell]] = []
+    for run in runs:
+        *cells, verdict = _row(run)
+        rows.append([*cells, report.Badge("bad" if run.wrong() else "good", verdict)])
+    calls = [_call(one) for run in runs for one in run.results]
     return report.page(
         "What a call survives",
         [
-            *(report.paragraph(text) for text in told),
-            report.bars([run.fault for run in runs], by_fault, limit=2000, unit="ms",
-                        title="Longest silence that a caller heard outside his own turn"),
-            report.cdf(silences, unit="ms", limit=2000,
-                       title="Longest silence of each call, by the phase the fault met it in"),
-            report.table(columns, [_row(run) for run in runs]),
-            report.table(
-                ["fault", "phase", "ended at", "silence", "goes on after", "heard"],
-                [_call(one) for run in runs for one in run.results],
+            *told,
+            report.Heading("Longest silence that a caller heard, outside his own turn"),
+            report.bars([run.fault for run in runs], silent, limit=2000, unit="ms"),
+            report.Heading("The same for each call, by the phase that the fault met it in"),
+            report.cdf(silences, unit="ms", limit=2000),
+            report.Heading("Faults"),
+            report.Table(columns, rows),
+            report.Heading("Calls"),
+            report.Table(
+                ["fault", "phase", "ended at", "silence", "goes on after", "heard"], calls
             ),
         ],
-    )  # fmt: skip
+    )
 
 
-def _call(one: Result) -> list[str]:
+def _call(one: Result) -> list[report.Cell]:
     goes_on = f"{one.goes_on_s:.2f} s" if one.goes_on_s is not None else ""
     heard = "; ".join(one.heard[:12])
     return [one.fault, one.phase, one.end, f"{one.silence_s:.2f} s", goes_on, heard]

@@ -34,7 +34,7 @@ class Leg:
 
     on_speech: called with each event of the endpointer; on_played: when the last frame of what
     there was to say has been sent. Both on the clock's greenlet: must not wait.
-    listening: whether the caller's speech matters now; in the menu it does not.
+    listening: whether the caller's speech matters now.
     """
 
     def __init__(

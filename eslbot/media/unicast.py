@@ -17,7 +17,7 @@ import socket
 from workers.resample import Resampler
 
 RATE = 8000
-MAX_DATAGRAM = 4096
+MAX_DATAGRAM = 48_000 * 2 * 60 // 1000  # the longest frame there is: 60 ms at 48 kHz
 # Datagrams taken from one call in one tick: more are a flood, and the others have to be heard.
 MAX_DRAIN = 50
 PTIMES_MS = (10, 20, 30, 40, 60)
@@ -77,7 +77,8 @@ class Unicast:
         parts = []
         for _ in range(MAX_DRAIN):
             try:
-                datagram, peer = self._socket.recvfrom(MAX_DATAGRAM)
+                # One byte more than a frame has, so that what was cut is not taken for one.
+                datagram, peer = self._socket.recvfrom(MAX_DATAGRAM + 1)
             except BlockingIOError:
                 break
             except OSError:

@@ -55,9 +55,12 @@ class RedisProcess:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        self.process = subprocess.Popen(  # noqa: S603
-            [*redis_server.arguments(self.port, self._folder), *self._more]
-        )
+        with (self._folder / "redis.log").open("ab") as log:
+            self.process = subprocess.Popen(  # noqa: S603
+                [*redis_server.arguments(self.port, self._folder), *self._more],
+                stdout=log,
+                stderr=log,
+            )
         client = self.client(2)
         streams.wait_for_redis(client, within_s=10)
         client.close()
@@ -79,7 +82,8 @@ class House:
     """start() what is wanted; stop() ends it all.
 
     Parts: "redis", "listener", and workers as "stt", "llm.2": a role, and a number where there are
-    several. A worker named "stt!" or "stt.1!" is started again by itself when it is killed.
+    several; another listener wants ports of its own (start()'s environ). A worker named "stt!" or
+    "stt.1!" is started again by itself when it is killed.
     """
 
     def __init__(self, folder: Path, state: Path, **environ: str) -> None:
@@ -98,7 +102,8 @@ class House:
             **environ,
         }
 
-    def start(self, *parts: str) -> None:
+    def start(self, *parts: str, **environ: str) -> None:
+        """environ: settings of these parts, beside the house's."""
         for part in parts:
             name = part.rstrip("!")
             if name == "redis":
@@ -111,7 +116,7 @@ class House:
                 self.processes[name] = subprocess.Popen(  # noqa: S603
                     [sys.executable, "-m", *module, *respawn],
                     cwd=ROOT,
-                    env=self.environ,
+                    env=self.environ | environ,
                     stdout=log,
                     stderr=log,
                 )

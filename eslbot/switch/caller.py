@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from eslbot.switch.channel import Channel
 
 PAUSE_S = 0.8  # the bot's silence after which a caller begins
@@ -53,7 +51,7 @@ class Caller:
         def done() -> bool:
             if call.where not in ("dialplan", "socket"):
                 return True
-            spoke = bool(recording.audible("bot", since).any())
+            spoke = recording.first_heard("bot", since) is not None
             return spoke and recording.quiet_s("bot") >= PAUSE_S
 
         if not call.wait_for(done, within_s):
@@ -71,28 +69,28 @@ class Caller:
         call.wait_for(lambda: not call.saying, 120)
         since = recording.ticks
         spoke = call.wait_for(
-            lambda: recording.audible("bot", since).any() or call.where != "socket", PATIENCE_S
+            lambda: recording.first_heard("bot", since) is not None or call.where != "socket",
+            PATIENCE_S,
         )
         if not spoke:
             raise NotAnswered(f"no answer in {PATIENCE_S:.0f} s")
-        heard = np.flatnonzero(recording.audible("bot", since))
-        if heard.size and not isinstance(step, Keys):
-            words = np.flatnonzero(recording.audible("caller"))
-            last = int(words[-1]) if words.size else since
-            self.gaps.append((since + int(heard[0]) - last) * recording.tick_s)
+        heard = recording.first_heard("bot", since)
+        if heard is not None and not isinstance(step, Keys):
+            last = recording.last_heard("caller")
+            self.gaps.append((heard - (since if last is None else last)) * recording.tick_s)
         if wait:
             self.wait_bot(60.0, since)
 
     def _interrupt(self, step: Interrupt) -> None:
         call, recording = self.call, self.call.recording
         since = max(0, recording.ticks - 5)
-        if not call.wait_for(lambda: recording.audible("bot", since).any(), PATIENCE_S):
+        if not call.wait_for(lambda: recording.first_heard("bot", since) is not None, PATIENCE_S):
             raise NotAnswered("there was nothing to interrupt")
         call.sleep(step.after_s)
         begin = recording.ticks
         call.say(step.pcm)
         call.wait_for(lambda: recording.quiet_s("bot") >= 0.3, 10)
-        words = np.flatnonzero(recording.audible("caller", begin))
-        bot = np.flatnonzero(recording.audible("bot", begin))
-        if words.size and bot.size:
-            self.silenced.append(max(0, int(bot[-1]) - int(words[0])) * recording.tick_s)
+        word = recording.first_heard("caller", begin)
+        bot = recording.last_heard("bot", begin)
+        if word is not None and bot is not None:
+            self.silenced.append(max(0, bot - word) * recording.tick_s)

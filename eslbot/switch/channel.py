@@ -5,11 +5,9 @@ answer ─▶ watchdog ─▶ socket host|host ─▶ (parked, unicast) ─▶ n
 
 from __future__ import annotations
 
-import contextlib
 import re
 import time
 import uuid as uuids
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -18,11 +16,11 @@ from gevent import socket
 from gevent.event import Event
 
 from eslbot.switch import events
+from eslbot.switch.clock import CLOCK
+from eslbot.switch.media import Frames, Media
 from eslbot.switch.peer import Peer
 from eslbot.switch.recording import Recording
 
-TICK_S = 0.02
-SOCKET_FRAMES = 168  # what the kernel's buffer holds for FreeSWITCH; the rest is lost
 ENDS_UNICAST = {"playback", "say", "play_and_get_digits", "record", "bridge", "read"}
 HARMLESS = {"set", "multiset", "unset", "log", "info", "answer", "sleep", "park", "export"}
 
@@ -65,6 +63,7 @@ class Channel:
         ptime_ms: int = 20,
         rate: int = 8000,
         unicast_works: bool = True,
+        keep_audio: bool = True,
     ) -> None:
         self.uuid = str(uuids.uuid4())
         self.dialplan = dialplan
@@ -72,20 +71,18 @@ class Channel:
         self.crashed: str | None = None
         self.history: list[tuple[float, str]] = []
         self.closed = Event()
-        self.recording = Recording(rate, ptime_ms)
-        self.lost_frames = 0
-        self.corrupt_frames = 0
+        self.recording = Recording(rate, ptime_ms, keep_audio)
+        self.frames = Frames()
         self.media_flows = True  # False: the switch sends no audio any more
         self.peer: Peer | None = None
         self._began = time.monotonic()
         self._rate = rate
         self._frame_bytes = rate * 2 * ptime_ms // 1000
+        self._silence = b"\xff" * self._frame_bytes
         self._tick_s = ptime_ms / 1000
         self._unicast_works = unicast_works
         self._to_say = bytearray()
-        self._udp: socket.socket | None = None
-        self._remote: tuple[str, int] | None = None
-        self._from_bot: deque[bytes] = deque()
+        self._media: Media | None = None
         self._elsewhere = bytearray()  # still to be heard of the menu's or an agent's voice
         self._watchdog: tuple[float, str] | None = None
         self._parked_since: float | None = None
@@ -125,7 +122,7 @@ class Channel:
 
     def dial(self) -> None:
         gevent.spawn(self._run_dialplan)
-        gevent.spawn(self._media)
+        CLOCK.add(self._tick_s, self._tick)
 
     def say(self, pcm: bytes) -> None:
         """Speak: L16 mono at the call's rate, after what is still to be said."""
@@ -134,6 +131,14 @@ class Channel:
     @property
     def saying(self) -> bool:
         return bool(self._to_say)
+
+    @property
+    def lost_frames(self) -> int:
+        return self.frames.lost
+
+    @property
+    def corrupt_frames(self) -> int:
+        return self.frames.corrupt
 
     def keys(self, digits: str, gap_s: float = 0.16) -> None:
         """Press keys, one after another; each is reported 60 ms after its release."""
@@ -167,13 +172,15 @@ class Channel:
     def sleep(seconds: float) -> None:
         gevent.sleep(seconds)
 
-    def wait_for(self, condition: Callable[[], object], within_s: float) -> bool:
+    def wait_for(
+        self, condition: Callable[[], object], within_s: float, look_every_s: float = 0.01
+    ) -> bool:
         """Until the condition holds; False when it does not in time."""
         deadline = time.monotonic() + within_s
         while not condition():
             if time.monotonic() > deadline:
                 return False
-            gevent.sleep(0.01)
+            gevent.sleep(look_every_s)
         return True
 
     @property
@@ -302,18 +309,14 @@ class Channel:
         if not self._unicast_works:
             return
         self._end_unicast()
-        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._udp.bind((headers.get("local-ip", "127.0.0.1"), 0))
-        self._udp.setblocking(False)
-        # Room for more than FreeSWITCH's socket has, so that what it would lose is counted here.
-        self._udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        self._remote = (headers["remote-ip"], int(headers["remote-port"]))
+        remote = (headers["remote-ip"], int(headers["remote-port"]))
+        local = headers.get("local-ip", "127.0.0.1")
+        self._media = Media(local, remote, self._frame_bytes, self.frames)
 
     def _end_unicast(self) -> None:
-        if self._udp is not None:
-            self._udp.close()
-            self._udp = None
-            self._from_bot.clear()
+        if self._media is not None:
+            self._media.close()
+            self._media = None
             self._note("unicast ended")
 
     def api(self, line: str) -> str:
@@ -377,49 +380,28 @@ class Channel:
         extra |= {"Application-Response": response, "Application-UUID": event_uuid}
         self._tell("CHANNEL_EXECUTE_COMPLETE", extra)
 
-    # -- media: one tick per ptime, laid out in advance
+    # -- media: one tick per ptime, by the process' clock
 
-    def _media(self) -> None:
-        due = time.monotonic()
-        while not self.closed.is_set():
-            self._tick()
-            due += self._tick_s
-            gevent.sleep(max(0.0, due - time.monotonic()))
-
-    def _tick(self) -> None:
+    def _tick(self) -> bool:
+        """False: the call is over, and this was the last one."""
+        if self.closed.is_set():
+            return False
         if self._watchdog and time.monotonic() >= self._watchdog[0]:
             extension = self._watchdog[1]
             self._note("watchdog")
             self._watchdog = None
             self._native(extension)
-        spoken = bytes(self._to_say[: self._frame_bytes])
-        del self._to_say[: len(spoken)]
+        spoken = b""
+        if self._to_say:
+            spoken = bytes(self._to_say[: self._frame_bytes]).ljust(self._frame_bytes, b"\0")
+            del self._to_say[: self._frame_bytes]
         heard = b""
-        if self._udp is not None:
-            frame = (
-                spoken.ljust(self._frame_bytes, b"\0") if spoken else b"\xff" * self._frame_bytes
-            )
+        if self._media is not None:
             if self.media_flows:
-                with contextlib.suppress(OSError):
-                    self._udp.sendto(frame, self._remote)
-            self._receive()
-            if self._from_bot:
-                heard = self._from_bot.popleft()
+                self._media.send(spoken or self._silence)
+            heard = self._media.take()
         elif self._elsewhere:
             heard = bytes(self._elsewhere[: self._frame_bytes])
             del self._elsewhere[: self._frame_bytes]
         self.recording.tick(spoken, heard)
-
-    def _receive(self) -> None:
-        assert self._udp is not None
-        while True:
-            try:
-                datagram = self._udp.recv(65536)
-            except OSError:
-                return
-            if len(datagram) != self._frame_bytes:
-                self.corrupt_frames += 1
-            if len(self._from_bot) >= SOCKET_FRAMES:
-                self.lost_frames += 1
-            else:
-                self._from_bot.append(datagram)
+        return True

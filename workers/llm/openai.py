@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from workers import dialog
+from workers import dialog, secret_slots
 from workers.bot import Bot
 from workers.http_provider import Deadline, Provider, ProviderError, parse_json, plain
 from workers.llm.engine import LlmError, Request
@@ -88,6 +88,12 @@ class OpenAiLlm:
 
     def reply(self, request: Request, timeout_s: float) -> Iterator[str | Decision]:
         """See engine.py. A retry is possible up to the first token, and not after it."""
+        if request.keyed and request.text in secret_slots.PLACEHOLDERS:
+            # There is nothing in it for a model to understand.
+            outcome = dialog.keyed_in(request.bot, request.state, request.text)
+            yield outcome.decision
+            yield from (sentence + " " for sentence in outcome.say)
+            return
         deadline = Deadline(timeout_s)
         answer = _Answer()
         try:
@@ -250,7 +256,9 @@ def instructions(bot: Bot) -> str:
         slots = f" (slots: {', '.join(intent.slots)})" if intent.slots else ""
         lines.append(f"- {name}{slots}: {'; '.join(intent.examples[:3])}")
     lines.append("Slots:")
-    lines += [f"- {name} ({slot.type}): {slot.ask}" for name, slot in bot.slots.items()]
+    for name, slot in bot.slots.items():
+        how = "; keyed in, handle_intent asks for it: never ask for it yourself"
+        lines.append(f"- {name} ({slot.type}{how if slot.secret else ''}): {slot.question}")
     lines.append("If a slot was asked for, pass the caller's answer with the same intent.")
     return "\n".join(lines)
 
@@ -265,7 +273,11 @@ def tools(bot: Bot) -> list[dict[str, Any]]:
             "function": {"name": name, "description": what, "parameters": schema},
         }
 
-    slots = {name: {"type": "string", "description": slot.ask} for name, slot in bot.slots.items()}
+    slots = {
+        name: {"type": "string", "description": slot.ask}
+        for name, slot in bot.slots.items()
+        if not slot.secret
+    }
     return [
         tool(
             "handle_intent",

@@ -15,9 +15,14 @@ class TtsError(Exception):
 
 
 class TtsEngine(Protocol):
-    """One per process; speak() may be called by several threads at once."""
+    """One per process; speak() may be called by several threads at once.
+
+    voice: all but the text and the language that makes its audio what it is, in one line: two
+    engines of the same name and voice say the same.
+    """
 
     name: str
+    voice: str
 
     def speak(self, text: str, language: str, timeout_s: float) -> Iterator[bytes]:
         """Yield L16 mono 8000 Hz, in pieces of any even length, the first as early as it can.

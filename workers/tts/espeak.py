@@ -59,6 +59,7 @@ class EspeakEngine:
             "volume": volume,
             "max_audio_s": max_audio_s,
         }
+        self.voice = f"{voice} {words_per_minute} {volume}"
         self._host = ProcessHost("espeak-ng", "workers.tts.espeak_process")
 
     @property

@@ -45,7 +45,7 @@ class FliteEngine:
         if program is None:
             raise TtsError("flite is not installed")
         self._program = program
-        self._voice = voice
+        self._voice = self.voice = voice
         self._max_chars = max_chars
         self._free = threading.BoundedSemaphore(runs)
 

@@ -98,6 +98,6 @@ class RequestReader:
                 request = json.loads(body)
             except (ValueError, RecursionError) as error:
                 raise FrameError("a request that is not JSON") from error
-            if not isinstance(request, dict) or not isinstance(request.get("id"), int):
+            if not isinstance(request, dict) or type(request.get("id")) is not int:
                 raise FrameError("a request without an id")
             yield request

@@ -44,6 +44,7 @@ class OpenAiTts:
         self._model = model
         self._voice = voice
         self.provider_name = f"{model}@{self.provider.host}"
+        self.voice = f"{voice} of {self.provider_name}"
 
     def probe(self, timeout_s: float) -> None:
         """A request as small as can be. Raises TtsError."""

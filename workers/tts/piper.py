@@ -48,6 +48,8 @@ class PiperEngine:
             raise TtsError(reason)
         self.language = _language(_config(voice))
         self._max_chars = max_chars
+        # Its size tells a voice from a new edition of it, on any host.
+        self.voice = f"{voice.stem} {voice.stat().st_size} {speed} {volume}"
         self._request = {"speed": speed, "volume": volume, "max_audio_s": max_audio_s}
         self._host = ProcessHost(
             "piper", "workers.tts.piper_process", (str(voice.resolve()),), START_TIMEOUT_S
