@@ -265,6 +265,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         found = run_all(asked, folder)
     except BenchError as error:
+        shutil.rmtree(folder, ignore_errors=True)
         print(f"bench-peer: {error}", file=sys.stderr)
         return 2
     print(table(found["runs"]))
