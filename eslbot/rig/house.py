@@ -79,7 +79,8 @@ class House:
     """start() what is wanted; stop() ends it all.
 
     Parts: "redis", "listener", and workers as "stt", "llm.2": a role, and a number where there are
-    several; another listener wants ports of its own (start()'s environ). A worker named "stt!" or "stt.1!" is started again by itself when it is killed.
+    several; another listener wants ports of its own (start()'s environ). A worker named "stt!" or
+    "stt.1!" is started again by itself when it is killed.
     """
 
     def __init__(self, folder: Path, state: Path, **environ: str) -> None:
