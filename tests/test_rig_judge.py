@@ -209,3 +209,14 @@ def test_times_that_are_not_in_order_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=named):
         verdict(caller=caller, began_s=began_s)
+
+
+def test_a_phrase_with_a_hole_of_late_frames_is_whole():
+    part = encode(Fixed(0), 1.0)
+    hole = bytes(int(0.06 * 8000) * 2)
+    bot = np.frombuffer(part + hole + part + bytes(16_000 * 6), "<i2")
+    verdict = judge(bot, [], 0.0, 8.0, {0: 2.0}, lambda mark: 1.0, own=1)
+    assert verdict.longest_silence_s < 0.2
+    alone = np.frombuffer(part + bytes(16_000 * 6), "<i2")
+    cut = judge(alone, [], 0.0, 7.0, {0: 2.0}, lambda mark: 1.0, own=1)
+    assert cut.longest_silence_s > 5.5

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from eslbot.rig.tones import RULES_TURN, Fixed, Heard, Mark, decode
 
+HOLE_S: Final = 0.2  # frames so late are a hole in a phrase, not its end
 COMPLETE_S: Final = 0.1  # so much may be missing of what was heard to its end
 RESUMED_S: Final = 0.2  # so much of a part may be heard again where it was taken up again
 LATE_S: Final = 0.3  # an answer may go on for so long after it was overtaken: frames on their way
@@ -116,10 +117,17 @@ def _complete(
     """For each stretch, whether the bot had said something complete at its end."""
     so_far: dict[object, float] = defaultdict(float)  # of parts that were taken up again
     found = []
+    before: Heard | None = None
+    phrase_s = 0.0  # of the phrase, over holes where frames were late
     for one in heard:
         length = one.end_s - one.start_s
         done = False
+        goes_on = before is not None and before.what == one.what
+        goes_on = goes_on and before is not None and one.start_s - before.end_s <= HOLE_S
+        phrase_s = phrase_s + length if goes_on else length
+        before = one
         if isinstance(one.what, Fixed):
+            length = phrase_s
             full = phrases_s.get(one.what.index, 0.0)
             done = one.what.index not in not_final and length >= full - COMPLETE_S
         elif one.what is not None and one.what.last:
