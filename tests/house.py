@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import yaml
+
 from eslbot.prompts import read_wav
-from eslbot.rig.house import ROOT, House, until
+from eslbot.rig import house as rig
+from eslbot.rig.house import ROOT, until
+from tests.conftest import ENERGY
 
 RECORDINGS = ROOT / "eslbot" / "recordings"
 
 __all__ = ["RECORDINGS", "ROOT", "House", "recording", "until"]
+
+# Nothing in a conversation that goes well may depend on how fast the machine is.
+PATIENT = {
+    "filler": {"say": []},
+    "menu": {"after_ms": 30_000},
+    "budget": {
+        "final_ms": 20_000,
+        "first_sentence_ms": 20_000,
+        "next_sentence_ms": 20_000,
+        "audio_ms": 20_000,
+    },
+}
+
+
+class House(rig.House):
+    """patient: its bot waits for an answer as long as it takes, and says nothing meanwhile."""
+
+    def __init__(self, folder: Path, state: Path, patient: bool = True, **environ: str) -> None:
+        if patient and "ESLBOT_BOT" not in environ:
+            example = yaml.safe_load(ENERGY.read_text()) | {"ladder": PATIENT}
+            (folder / "bot.yaml").write_text(yaml.safe_dump(example, sort_keys=False))
+            environ["ESLBOT_BOT"] = str(folder / "bot.yaml")
+        super().__init__(folder, state, **environ)
 
 
 def recording(name: str) -> bytes:

@@ -42,7 +42,7 @@ def house(tmp_path_factory: pytest.TempPathFactory, state: Path) -> Iterator[Hou
 @pytest.fixture
 def fragile(tmp_path: Path, state: Path) -> Iterator[House]:
     """A house of a test's own, to be damaged."""
-    one = House(tmp_path, state)
+    one = House(tmp_path, state, patient=False)
     one.start_all()
     yield one
     one.stop()
@@ -272,6 +272,7 @@ def test_redis_that_only_stood_still_costs_a_turn_nothing_but_time(fragile: Hous
     fragile.redis.signal(signal.SIGSTOP)
     until(lambda: "Redis fails" in fragile.log("listener"), 10)
     fragile.redis.signal(signal.SIGCONT)
+    until(lambda: "We are open" in fragile.said(call), 30)
     caller.wait_bot(30, call.recording.ticks)
     assert fragile.said(call).count("We are open from eight") == 1
 
@@ -309,6 +310,7 @@ def test_the_listener_killed_leaves_the_caller_in_the_native_menu_with_the_varia
 ):
     call, caller = greeted(fragile)
     caller.do(Say(recording("balance")))
+    until(lambda: call.variables.get("ai_intent") == "balance", 15)
     fragile.kill("listener")
     until(lambda: call.where == "native:9000", 2, "the native menu")
     assert call.variables.get("ai_intent") == "balance"
@@ -334,7 +336,7 @@ def test_the_listener_told_to_end_lets_its_calls_finish_and_takes_no_new_ones(fr
     listener.terminate()
     until(lambda: not reachable(fragile.port), 5, "nobody listens: the next host has new calls")
     caller.do(Say(recording("hours")))
-    assert "We are open" in fragile.said(call)
+    until(lambda: "We are open" in fragile.said(call), 15)
     assert listener.poll() is None
     call.hangup()
     until(lambda: listener.poll() is not None, 10, "the listener ends after its last call")

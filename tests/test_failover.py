@@ -75,7 +75,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
 def test_a_call_after_the_failover_is_answered_by_the_same_processes(fleet: Fleet, tmp_path: Path):
     folder = tmp_path / "house"
     folder.mkdir()
-    house = House(folder, tmp_path / "state", REDIS_URL=fleet.url)
+    house = House(folder, tmp_path / "state", patient=False, REDIS_URL=fleet.url)
     try:
         house.start("stt", "llm", "tts", "listener")
         until(lambda: "READY" in house.log("listener"), 120, "READY")
