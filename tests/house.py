@@ -36,6 +36,7 @@ class House(rig.House):
             example = yaml.safe_load(ENERGY.read_text()) | {"ladder": PATIENT}
             (folder / "bot.yaml").write_text(yaml.safe_dump(example, sort_keys=False))
             environ["ESLBOT_BOT"] = str(folder / "bot.yaml")
+            environ.setdefault("ESLBOT_SHED_LAG_MS", "5000")
         super().__init__(folder, state, **environ)
 
 

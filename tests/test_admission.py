@@ -23,6 +23,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         tmp_path_factory.mktemp("house"),
         tmp_path_factory.mktemp("state"),
         patient=False,
+        ESLBOT_SHED_LAG_MS="5000",
         ESLBOT_MAX_CALLS="3",
         ESLBOT_MAX_CALLS_PER_S="5",
         ESLBOT_ACCOMPANY_S="60",

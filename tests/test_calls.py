@@ -42,7 +42,7 @@ def house(tmp_path_factory: pytest.TempPathFactory, state: Path) -> Iterator[Hou
 @pytest.fixture
 def fragile(tmp_path: Path, state: Path) -> Iterator[House]:
     """A house of a test's own, to be damaged."""
-    one = House(tmp_path, state, patient=False)
+    one = House(tmp_path, state, patient=False, ESLBOT_SHED_LAG_MS="5000")
     one.start_all()
     yield one
     one.stop()
