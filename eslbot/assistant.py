@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from eslbot.call_state import Event, State
 from eslbot.endpointing import Event as SpeechEvent
-from eslbot.endpointing import Heard, SpeechEnded, SpeechStarted
+from eslbot.endpointing import Heard, Paused, Resumed, SpeechEnded, SpeechStarted
 from eslbot.ladder import Climb
 from eslbot.playback import PlaybackFull
 from eslbot.turn import Turn
@@ -72,9 +72,18 @@ class Assistant:
             return
         if isinstance(event, Heard):
             turn.hear(event.pcm)
+        elif isinstance(event, Paused):
+            if not turn.ended and self._call.house.link.healthy:
+                turn.speculate()
+        elif isinstance(event, Resumed):
+            if turn.held is not None:  # heard again from its beginning, with what follows
+                carry = bytes(turn.pcm)
+                self._close_turn("merged")
+                self._open(keyed=False).hear(carry)
         elif isinstance(event, SpeechEnded):
             turn.endpoint(event.silence_ms / 1000)
             self._await_answer()
+            self._release(turn)
 
     def on_key(self, digit: str) -> None:
         call = self._call
@@ -120,6 +129,15 @@ class Assistant:
         turn.enter(told)
         call.record("heard", keyed=True, text=told)
         self._await_answer()
+
+    @staticmethod
+    def _release(turn: Turn) -> None:
+        """The utterance is over: what came of it already counts, in its order."""
+        held, turn.held = turn.held, None
+        for act in held or ():
+            if not turn.is_open:
+                return
+            act()
 
     def _await_answer(self) -> None:
         self._call.go(Event.ENDPOINT)
@@ -179,6 +197,11 @@ class Assistant:
             return  # late, or of a turn that was closed
         if self._cut is not None and isinstance(message, Speech):
             return  # interrupted an instant ago, on the clock
+        if turn.held is not None and isinstance(message, Speech | SpeechEnd):
+            turn.times.first_speech = turn.times.first_speech or time.monotonic()
+            self._call.no_timer("budget tts")
+            turn.held.append(lambda: self.on_worker(epoch, attempt, message))
+            return
         if not climb.takes(attempt, message):
             return
         self._take(turn, attempt, message)
@@ -192,12 +215,13 @@ class Assistant:
         elif isinstance(message, Final):
             turn.recognised(message.text)
             text = self._shown(turn, message.text)
-            call.record("heard", text=text, confidence=round(message.confidence, 2))
+            confidence = round(message.confidence, 2)
+            _once_over(turn, lambda: call.record("heard", text=text, confidence=confidence))
         elif isinstance(message, Decision):
             if turn.decision is None:
                 turn.times.decision = time.monotonic()
                 turn.decision = message
-                self._decided(message)
+                _once_over(turn, lambda: self._decided(message))
         elif isinstance(message, Sentence):
             turn.sentence(message)
         elif isinstance(message, SentencesEnd):
@@ -235,7 +259,7 @@ class Assistant:
         playback = call.playback
         try:
             if turn.speaking is None:
-                turn.times.first_speech = time.monotonic()
+                turn.times.first_speech = turn.times.first_speech or time.monotonic()
                 playback.begin()
                 call.go(Event.SPEAK)
             call.when_said(self._said)
@@ -374,3 +398,11 @@ class Assistant:
         more = {"interrupted": True} if interrupted else {}
         number = turn.epoch - self._first_epoch
         self._call.record("turn", number=number, outcome=outcome, **intervals, **more)
+
+
+def _once_over(turn: Turn, act: Callable[[], None]) -> None:
+    """Now, or as soon as it is certain that the utterance is over."""
+    if turn.held is None:
+        act()
+    else:
+        turn.held.append(act)

@@ -202,6 +202,7 @@ class Call:
             preroll_ms=settings.preroll_ms,
             max_ms=settings.max_utterance_s * 1000,
             chunk_ms=settings.audio_chunk_ms,
+            pause_ms=settings.speculate_ms,
         )
         playback = Playback(
             port.frame_bytes, settings.playback_lead_frames, settings.playback_max_s

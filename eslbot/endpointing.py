@@ -3,6 +3,7 @@
     p ≥ start for min_speech_ms            p < stop for silence_ms, or max_ms reached
 silence ───────────────────────▶ utterance ───────────────────────────▶ silence
   keeps preroll_ms of audio        SpeechStarted, Heard…                 SpeechEnded
+                                   Paused after pause_ms of quiet, Resumed if it goes on
 """
 
 from __future__ import annotations
@@ -35,13 +36,24 @@ class SpeechEnded:
     cut: bool = False
 
 
-Event = SpeechStarted | Heard | SpeechEnded
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """It has been quiet for pause_ms: the utterance may be over, and all of it was Heard."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """It was not over: the caller goes on."""
+
+
+Event = SpeechStarted | Heard | Paused | Resumed | SpeechEnded
 
 
 class Endpointer:
     """One call's. Times in milliseconds, probabilities 0 to 1, windows of 32 ms.
 
     min_speech_ms may be changed at any time: more of it is wanted to interrupt the bot.
+    pause_ms 0: no Paused.
     """
 
     def __init__(
@@ -54,11 +66,14 @@ class Endpointer:
         preroll_ms: int,
         max_ms: int,
         chunk_ms: int,
+        pause_ms: int = 0,
     ) -> None:
         self.min_speech_ms = min_speech_ms
         self._start = start
         self._stop = stop
         self._silence_ms = silence_ms
+        self._pause_ms = pause_ms
+        self._paused = False
         self._max_ms = max_ms
         self._chunk_bytes = max(1, chunk_ms // WINDOW_MS) * WINDOW_BYTES
         self._preroll = deque[bytes](maxlen=max(1, preroll_ms // WINDOW_MS))
@@ -78,7 +93,7 @@ class Endpointer:
         self._preroll.clear()
         self._onset.clear()
         self._chunk.clear()
-        self._in_speech = False
+        self._in_speech = self._paused = False
         self._quiet_ms = self._length_ms = 0
 
     def window(self, pcm: bytes, probability: float) -> list[Event]:
@@ -116,18 +131,25 @@ class Endpointer:
     def _speech(self, pcm: bytes, probability: float) -> list[Event]:
         self._chunk += pcm
         self._length_ms += WINDOW_MS
+        events: list[Event] = []
         if probability < self._stop:
             self._quiet_ms += WINDOW_MS
         elif probability >= self._start:
             self._quiet_ms = 0
+            if self._paused:
+                self._paused = False
+                events.append(Resumed())
         ended = self._quiet_ms >= self._silence_ms
         cut = not ended and self._length_ms >= self._max_ms
-        events: list[Event] = []
-        if ended or cut or len(self._chunk) >= self._chunk_bytes:
+        pauses = not self._paused and 0 < self._pause_ms <= self._quiet_ms and not (ended or cut)
+        if ended or cut or pauses or len(self._chunk) >= self._chunk_bytes:
             events.append(Heard(bytes(self._chunk)))
             self._chunk.clear()
+        if pauses:
+            self._paused = True
+            events.append(Paused())
         if ended or cut:
             events.append(SpeechEnded(self._quiet_ms, cut))
-            self._in_speech = False
+            self._in_speech = self._paused = False
             self._quiet_ms = self._length_ms = 0
         return events

@@ -69,8 +69,10 @@ class Climb:
         call.timer("filler", ladder.filler.after_ms / 1000, self._fill)
         if self._turn.heard is None:
             self._budget("stt", ladder.budget.final_ms / 1000)
-        else:
+        elif not self._turn.work["llm"].done:
             self._budget("llm", ladder.budget.first_sentence_ms / 1000)
+        if self._turn.sentences:
+            self._budget("tts", ladder.budget.audio_ms / 1000)
         if not call.house.link.healthy:
             self.on_redis(False)
 
@@ -168,7 +170,7 @@ class Climb:
         self._call.timer(f"budget {stage}", in_s, lambda: self._next(stage, "slow", "no progress"))
 
     def _too_late(self) -> None:
-        self._call.fail("no answer in time")
+        self._fail("no answer in time")
 
     # -- the rungs
 
@@ -199,9 +201,9 @@ class Climb:
         rung = self._rung(stage, why)
         if rung is None:
             if all(attempt.failed for attempt in work.attempts):
-                call.fail(f"{stage}: {reason}")
+                self._fail(f"{stage}: {reason}")
             elif turn.speaking is not None and not call.playback.busy:
-                call.fail("the answer broke off")
+                self._fail("the answer broke off")
             return
         self._used[stage, rung] = self._used.get((stage, rung), 0) + 1
         level = work.latest.level + (rung == "backup")
@@ -257,4 +259,11 @@ class Climb:
 
     def _without_redis(self) -> None:
         if not self._call.house.link.healthy:
-            self._call.fail("Redis is away")
+            self._fail("Redis is away")
+
+    def _fail(self, reason: str) -> None:
+        """Nothing is left to try: for the caller that begins when he has finished speaking."""
+        if self._turn.held is None:
+            self._call.fail(reason)
+        else:
+            self._turn.held.append(lambda: self._call.fail(reason))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from eslbot.link import Link
@@ -92,7 +93,9 @@ class Turn:
     speaking: int | None = None  # the sentence whose audio comes in
     received: int = 0  # bytes of it
     all_spoken: bool = False
-    ended: bool = False  # the utterance
+    ended: bool = False  # the utterance, for speech-to-text
+    # While it is not certain that the utterance is over: what is to be done once it is.
+    held: list[Callable[[], None]] | None = None
     filled: int = 0  # fillers said
     pcm: bytearray = field(default_factory=bytearray)
     work: dict[Stage, Work] = field(default_factory=dict)
@@ -175,6 +178,8 @@ class Turn:
         """Pass on the caller's audio, L16 mono 8000 Hz."""
         if len(self.pcm) + len(pcm) <= MAX_KEPT_BYTES:
             self.pcm += pcm
+        if self.held is not None:
+            return  # silence, after the end that speech-to-text was told
         for start in range(0, len(pcm), ENTRY_BYTES):
             piece = Audio(self._seq, pcm[start : start + ENTRY_BYTES])
             self.link.feed(self.message, "stt", piece)
@@ -183,9 +188,16 @@ class Turn:
     def endpoint(self, silence_s: float) -> None:
         """The utterance is over; from now on the clock runs."""
         now = time.monotonic()
-        self.ended = True
         self.times.endpoint = now
         self.times.last_word = now - silence_s
+        if not self.ended:
+            self.ended = True
+            self.link.feed(self.message, "stt", AudioEnd())
+
+    def speculate(self) -> None:
+        """As if the utterance were over; what comes of it is held."""
+        self.held = []
+        self.ended = True
         self.link.feed(self.message, "stt", AudioEnd())
 
     def enter(self, keys: str) -> None:

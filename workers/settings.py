@@ -146,6 +146,13 @@ class Settings:
         160, "Speech of this length interrupts the bot.", low=32, high=2000
     )
     endpoint_silence_ms: int = _set(640, "Silence that ends an utterance.", low=100, high=5000)
+    speculate_ms: int = _set(
+        0,
+        "Silence after which the answer is prepared, and kept back until the utterance is over, "
+        "or dropped when the caller goes on; 0: never. Costs requests, saves waiting.",
+        low=0,
+        high=2000,
+    )
     preroll_ms: int = _set(300, "Audio kept from before the speech was noticed.", low=0, high=1000)
     max_utterance_s: int = _set(20, "A longer utterance is cut and answered.", low=2, high=60)
     no_input_ms: int = _set(
