@@ -120,6 +120,7 @@ class Rig:
         command = [sys.executable, "-m", "eslbot.rig.provider", "--port", str(self._port)]
         command += ["--phrases", str(self.folder / "phrases.json"), "--person", "agent"]
         command += ["--transcript", "what is my balance"]
+        command += ["--stt-ms", "50", "--llm-ms", "150", "--tts-ms", "50"]
         with (self.folder / "provider.log").open("wb") as log:
             self._provider = subprocess.Popen(  # noqa: S603
                 command, cwd=ROOT, stdout=log, stderr=log
@@ -256,7 +257,7 @@ class Rig:
                 call.wait_for(lambda c=call: not c.saying, 4)  # type: ignore[misc]
                 at = call.recording.ticks
                 call.wait_for(lambda c=call, t=at: c.recording.audible("bot", t).any(), 5)  # type: ignore[misc]
-                call.sleep(1.0)
+                call.sleep(2.5)  # an answer may have to wait for a filler's end
             call.hangup()
             told = judge(
                 np.asarray(call.recording.bot()), caller.spoke(), began_s=0.0,

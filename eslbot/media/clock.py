@@ -18,6 +18,7 @@ from eslbot.vad import Vad
 log = logging.getLogger(__name__)
 
 TICK_S = 0.02
+MAX_LAG_S = 1.0  # a process that was stopped for long is well again as soon as it runs
 
 
 class Clock:
@@ -49,7 +50,7 @@ class Clock:
             late_s = max(0.0, now - due)
             # Each tick counts for the time that it stands for, so that a late one counts more.
             share = min(1.0, TICK_S + late_s)
-            self.lag_s += (late_s - self.lag_s) * share
+            self.lag_s += (min(late_s, MAX_LAG_S) - self.lag_s) * share
             if late_s > TICK_S:
                 due = now
             self.tick(now)
