@@ -44,7 +44,6 @@ from workers.bot import Bot
 from workers.messages import DialogState, Message
 from workers.retry_budget import RetryBudget
 from workers.settings import Settings
-from workers.streams import STAGES
 
 log = logging.getLogger(__name__)
 
@@ -221,11 +220,9 @@ class Call:
     def _greet(self) -> None:
         assert self.leg is not None
         self.leg.listening = True
-        link = self.house.link
-        if not link.healthy:
-            self.fail("Redis is away")
-        elif absent := [stage for stage in STAGES if not link.able(stage)]:
-            self.fail(f"nobody serves {', '.join(absent)}")
+        reason = self.house.link.unable()
+        if reason:
+            self.fail(reason)
         elif not self.say(self.bot.greeting):
             self.leave.native_menu("no prompts yet", failed=True)
 

@@ -109,11 +109,15 @@ class Menu:
             return self._ask(None, menu_prompts(self._bot), {})
         return self._go({})
 
+    def resumes(self, digit: str) -> bool:
+        """Whether this key leads back to the assistant."""
+        return digit == RESUME_KEY and self._may_resume and not self._is_item(digit)
+
     def digit(self, digit: str) -> Step | None:
         """A key was pressed: one of 0-9, *, #, A-D. None once the menu is over."""
         if self._done:
             return None
-        if digit == RESUME_KEY and self._may_resume and not self._is_item(digit):
+        if self.resumes(digit):
             return self._finish(Resume())
         if self._asking is None:
             return self._choose(digit)

@@ -87,6 +87,13 @@ class Link:
         """Whether some worker of this stage is there with an engine that is not known to fail."""
         return any(any(worker["usable"]) for worker in self.workers[stage])
 
+    def unable(self) -> str:
+        """ "" or why no turn could be answered now."""
+        if not self.healthy:
+            return "Redis is away"
+        absent = [stage for stage in streams.STAGES if not self.able(stage)]
+        return f"nobody serves {', '.join(absent)}" if absent else ""
+
     def levels(self, stage: str) -> int:
         """How many engines a stage has to try, one after another."""
         return max((len(worker["levels"]) for worker in self.workers[stage]), default=1)

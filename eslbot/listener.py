@@ -152,10 +152,7 @@ class Listener:
         why = self._refuse()
         if why:
             return why
-        if not self._link.healthy:
-            return "Redis is away"
-        absent = [stage for stage in streams.STAGES if not self._link.able(stage)]
-        return f"nobody serves {', '.join(absent)}" if absent else ""
+        return self._link.unable()
 
     def _about(self) -> dict[str, Any]:
         return {"calls": len(self._calls), "draining": self._draining, "bot": self._bot.sha}

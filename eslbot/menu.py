@@ -31,7 +31,11 @@ class MenuRun:
         self._do(self._menu.start(), announce)
 
     def key(self, digit: str) -> None:
-        if self._menu is not None:
+        if self._menu is None:
+            return
+        if self._menu.resumes(digit) and self._call.house.link.unable():
+            self._nothing()  # who would answer there?
+        else:
             self._do(self._menu.digit(digit))
 
     def spoken_to(self) -> None:

@@ -372,3 +372,21 @@ def test_a_call_that_comes_back_under_its_old_uuid_gets_nothing_of_the_one_befor
     told = house.told(again)[since:]
     assert len([what for what, _ in told if what == "heard"]) == 1
     assert "We are open" not in " ".join(f["text"] for what, f in told if what == "said")
+
+
+def test_from_the_menu_nobody_is_led_back_to_an_assistant_that_can_not_answer(fragile: House):
+    call, _ = greeted(fragile)
+    call.keys("0")
+    until(lambda: fragile.said(call).endswith("press 0."), 10)
+    fragile.kill("llm")
+    until(lambda: "llm" in not_ready(fragile), 20)
+    call.keys("*")
+    until(lambda: "I didn't get that" in fragile.said(call), 20)
+    fragile.start("llm")
+    until(lambda: not_ready(fragile) == "ok", 30)
+    call.keys("*")
+    until(lambda: ("resumed", {}) in fragile.told(call), 10, "and is, when it can again")
+
+
+def not_ready(house: House) -> str:
+    return httpx.get(f"http://127.0.0.1:{house.metrics_port}/ready", timeout=5).text.strip()
