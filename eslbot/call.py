@@ -408,7 +408,7 @@ class Call:
     def _close(self) -> None:
         """Give back what a call has while it is ours."""
         self.leave.end("caller gone", "the connection ended")
-        self.house.link.forget(self.uuid)
+        self.house.link.forget(self.uuid, self._on_worker)
         self._mailbox.no_timers()
         if self.state is not State.ENDED:
             self.go(call_state.Event.CLOSE)

@@ -108,8 +108,10 @@ class Link:
         """handler(epoch, attempt, message) is called on the reader's greenlet: must not wait."""
         self._handlers[call] = handler
 
-    def forget(self, call: str) -> None:
-        self._handlers.pop(call, None)
+    def forget(self, call: str, handler: OnMessage) -> None:
+        """A call that came back under its UUID has a handler of its own by now: that one stays."""
+        if self._handlers.get(call) == handler:
+            del self._handlers[call]
 
     def dispatch(self, turn: Turn, stage: Stage) -> bool:
         """Put a stage's job on its queue. False: Redis is known not to work."""

@@ -123,7 +123,7 @@ class Prompts:
             with gevent.Timeout(RENDER_S, False):
                 done.wait()
         finally:
-            link.forget(call)
+            link.forget(call, on_message)
         if self.missing:
             cause = failed[0] if failed else f"not done in {RENDER_S:.0f} s"
             raise TimeoutError(f"{len(self.missing)} prompts could not be rendered: {cause}")

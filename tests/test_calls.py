@@ -367,8 +367,8 @@ def test_a_call_that_comes_back_under_its_old_uuid_gets_nothing_of_the_one_befor
     first.peer.close()  # the switch is gone, in the middle of a word
     again, caller = greeted(house, uuid=first.uuid)
     since = len(house.told(again))
-    caller.do(Say(recording("person")))
-    until(lambda: again.where == "extension:2000", 15)
+    again.say(recording("person"))
+    until(lambda: again.where == "extension:2000", 15, lambda: str(house.told(again)[since:]))
     told = house.told(again)[since:]
     assert len([what for what, _ in told if what == "heard"]) == 1
     assert "We are open" not in " ".join(f["text"] for what, f in told if what == "said")

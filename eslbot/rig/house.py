@@ -35,12 +35,14 @@ def free_port() -> int:
         return port
 
 
-def until(condition: Callable[[], object], within_s: float, what: str = "") -> None:
-    """Wait with other greenlets going on. Raises Late."""
+def until(
+    condition: Callable[[], object], within_s: float, what: str | Callable[[], str] = ""
+) -> None:
+    """Wait with other greenlets going on. Raises Late, which tells what was awaited."""
     deadline = time.monotonic() + within_s
     while not condition():
         if time.monotonic() > deadline:
-            raise Late(f"not within {within_s} s: {what}")
+            raise Late(f"not within {within_s} s: {what() if callable(what) else what}")
         gevent.sleep(0.02)
 
 
