@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ENERGY
-from workers.bot import MAX_FILE_BYTES, Bot, BotError, load
+from workers.bot import Bot, BotError, load
+from workers.bot.file import MAX_FILE_BYTES
 
 # Small enough to count lines in; every mistake below is one replacement in it.
 GOOD = """\

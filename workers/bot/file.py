@@ -1,0 +1,99 @@
+"""Reading a bot's file: YAML to the definition, each error with its line and key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from workers.bot.definition import Bot
+
+MAX_FILE_BYTES = 1_000_000
+MAX_DEPTH = 20
+MAX_VALUES = 200_000  # of the whole file, aliases written out
+MAX_SHOWN = 400  # characters of a key, and of a cause, in an error
+
+
+class BotError(Exception):
+    """The bot's file can't be used. str() is one line: file, line, key, cause."""
+
+
+def load(path: Path) -> Bot:
+    """Read and check a bot's file. Raises BotError with file, line and key."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise BotError(f"{path}: {error.strerror}") from None
+    if len(raw) > MAX_FILE_BYTES:
+        raise BotError(f"{path}: larger than {MAX_FILE_BYTES} bytes")
+    try:
+        root = yaml.compose(raw, Loader=yaml.SafeLoader)
+        lines: dict[tuple[str, ...], int] = {}
+        data = _plain(root, (), lines)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark else 1
+        cause = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise BotError(f"{path}: line {line}: {_shown(cause)}") from None
+    except (ValueError, OverflowError, RecursionError) as error:
+        # PyYAML lets out what int() and chr() raise, for "\UFFFFFFFF" for instance.
+        raise BotError(f"{path}: line 1: {type(error).__name__}: not a YAML text") from None
+    try:
+        bot = Bot.model_validate(data)
+    except ValidationError as error:
+        # A misspelt key is also a missing one: the first says more.
+        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+        cause = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
+        cause = cause.removeprefix("Value error, ")
+        what = ".".join(str(part) for part in first["loc"])
+        if not what and ": " in cause:  # of _references, which name the key themselves
+            what, cause = cause.split(": ", 1)
+        raise BotError(_at(path, lines, what, cause)) from None
+    stray = bot.stray_brace()
+    if stray:
+        raise BotError(_at(path, lines, stray, "a brace that belongs to no placeholder here"))
+    return bot
+
+
+def _at(path: Path, lines: dict[tuple[str, ...], int], what: str, cause: str) -> str:
+    """The error's line: that of the key, or of the closest one around it."""
+    keys = tuple(what.split("."))
+    line = next((lines[keys[:n]] for n in range(len(keys), -1, -1) if keys[:n] in lines), 1)
+    return f"{path}: line {line}: {_shown(what) + ': ' if what else ''}{_shown(cause)}"
+
+
+def _shown(text: str) -> str:
+    """Something of the file in an error: on one line, and not too much of it."""
+    cut = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+    return cut if cut.isprintable() else ascii(cut)[1:-1][:MAX_SHOWN]
+
+
+def _plain(
+    node: yaml.Node | None, at: tuple[str, ...], lines: dict[tuple[str, ...], int]
+) -> object:
+    """Nodes to dict, list and str, with the line of each; repeated keys are errors."""
+    if node is None:
+        return None
+    # A few lines of aliases to aliases are more text than there is memory.
+    if len(at) > MAX_DEPTH or len(lines) > MAX_VALUES:
+        raise yaml.MarkedYAMLError(None, None, "nested too deeply or too much", node.start_mark)
+    lines.setdefault(at, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        result: dict[str, object] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                # Nor could its text be told: of aliases to aliases it is endless.
+                raise yaml.MarkedYAMLError(None, None, "a key that is no word", key_node.start_mark)
+            key = str(key_node.value)
+            if key in result:
+                raise yaml.MarkedYAMLError(
+                    None, None, f"{key} stands here twice", key_node.start_mark
+                )
+            lines[(*at, key)] = key_node.start_mark.line + 1
+            result[key] = _plain(value_node, (*at, key), lines)
+        return result
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(n, (*at, str(i)), lines) for i, n in enumerate(node.value)]
+    return str(node.value).strip()
