@@ -6,7 +6,7 @@ import hashlib
 import zoneinfo
 from typing import Annotated, Self
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, PrivateAttr, StringConstraints, field_validator, model_validator
 
 from workers.bot.flow import Destination, Intent
 from workers.bot.ladder import Ladder
@@ -14,6 +14,20 @@ from workers.bot.languages import difference, pick
 from workers.bot.menu import Menu, Phrases
 from workers.bot.slot import Slot
 from workers.bot.texts import PLACEHOLDER, Language, Model, Name, Phrase, known
+
+
+class _Whole:
+    """A translation's way back to the bot that it belongs to. All are equal: two bots are compared
+    by what they say, and not in circles."""
+
+    def __init__(self, bot: Bot | None = None) -> None:
+        self.bot = bot
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Whole)
+
+    __hash__ = None  # type: ignore[assignment]
+
 
 # Names of questions of the bot's own; see DialogState.asked.
 RESERVED = ("confirm", "which")
@@ -39,6 +53,7 @@ class Bot(Model):
     intents: dict[Name, Intent] = Field(min_length=1, max_length=200)
     destinations: dict[Name, Destination] = Field(min_length=1, max_length=100)
     menu: Menu
+    _whole: _Whole = PrivateAttr(default_factory=_Whole)
 
     @model_validator(mode="after")
     def _references(self) -> Self:
@@ -85,6 +100,7 @@ class Bot(Model):
             wrong = difference(self, other)
             if wrong:
                 raise ValueError(f"languages.{language}: {wrong}")
+            other._whole = _Whole(self)
         return self
 
     @field_validator("timezone")
@@ -95,9 +111,11 @@ class Bot(Model):
         return name
 
     def speaking(self, language: str | None) -> Bot:
-        """The bot in this language, or in its own where it does not speak it."""
-        chosen = pick(language, {self.language: self, **self.languages}) if language else None
-        return self if chosen is None else self.languages.get(chosen, self)
+        """The bot in this language, or as it is where it does not speak it."""
+        whole = self._whole.bot or self
+        voices = {one.language: one for one in whole.voices}
+        chosen = pick(language, voices) if language else None
+        return self if chosen is None else voices[chosen]
 
     @property
     def voices(self) -> tuple[Bot, ...]:
