@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from eslbot import patience
 from eslbot.call_state import Event, State
 from eslbot.endpointing import Event as SpeechEvent
 from eslbot.endpointing import Heard, Paused, Resumed, SpeechEnded, SpeechStarted
@@ -32,6 +33,7 @@ from workers.messages import (
     SpeechEnd,
 )
 from workers.messages import Turn as TurnMessage
+from workers.values.slot_values import POINT_KEY, keys_end
 
 if TYPE_CHECKING:
     from eslbot.call import Call
@@ -88,7 +90,7 @@ class Assistant:
     def on_key(self, digit: str) -> None:
         call = self._call
         slot = call.bot.slots.get(call.dialog.asked or "")
-        wants_digits = slot is not None and slot.type == "digits"
+        wants_digits = slot is not None and slot.type in patience.IN_GROUPS
         if digit == "0" and not self._keys and not wants_digits:
             call.to_menu("the caller pressed 0", failed=False)
             return
@@ -104,11 +106,14 @@ class Assistant:
         if digit == "#":
             self._entered()
             return
-        if digit == "*":  # the field's usual key for starting over
+        point = slot is not None and slot.type == "amount" and POINT_KEY not in self._keys
+        if digit == POINT_KEY and point and self._keys:
+            self._keys += digit
+        elif digit == "*":  # the field's usual key for starting over
             self._keys = ""
         elif digit.isdigit():
             self._keys = (self._keys + digit)[:MAX_KEYS]
-        if wants_digits and slot and len(self._keys) >= slot.max_digits:
+        if slot is not None and keys_end(slot, self._keys, call.dialog.today):
             self._entered()
         else:
             call.timer("keys", call.settings.dtmf_gap_ms / 1000, self._entered)
@@ -175,7 +180,7 @@ class Assistant:
             call.uuid,
             self._epoch,
             call.house.link.out,
-            call.bot.sha,
+            call.bot.whole.sha,
             listen_s=call.settings.max_utterance_s * 2 + ANSWER_S,
             answer_s=ANSWER_S,
             language=call.variables.get("ai_language", call.bot.language),
@@ -183,6 +188,7 @@ class Assistant:
             history=tuple(self._history[-call.settings.history_lines :]),
         )
         turn = self._turn = Turn(message, call.house.link, keyed=keyed)
+        call.wait_for_silence(patience.silence_ms(call.settings, call.bot, call.dialog))
         self._climb = Climb(call, turn)
         call.house.accounts.turn_opened()
         call.house.hedges.request()
@@ -212,6 +218,10 @@ class Assistant:
         call = self._call
         if isinstance(message, Partial):
             call.record("partial", text=self._shown(turn, message.text))
+            state = turn.message.state
+            call.wait_for_silence(
+                patience.silence_after_ms(call.settings, call.bot, state, message.text)
+            )
         elif isinstance(message, Final):
             turn.recognised(message.text)
             text = self._shown(turn, message.text)
@@ -241,6 +251,8 @@ class Assistant:
         intent = state.intent if state.intent in call.bot.intents else None
         pending = tuple(step for step in state.pending if step.intent in call.bot.intents)
         call.dialog = replace(state, intent=intent, slots=known, pending=pending)
+        if state.language is not None:
+            call.speak(state.language)
         values = {
             call.bot.slots[name].variable: value
             for name, value in known.items()

@@ -186,7 +186,9 @@ def warm(context: Context, sha: str, slots: int) -> None:
     for level in context.levels:
         for voice in bot.voices:
             if context.stage == "stt":
-                _warm_stt(level.engine, voice, slots)
+                # Not every engine hears every language that the bot has been translated to.
+                with contextlib.suppress(*((SttError,) if voice is not bot else ())):
+                    _warm_stt(level.engine, voice, slots)
             elif context.stage == "llm":
                 level.engine.warm(voice)
 
