@@ -106,8 +106,7 @@ class Assistant:
         if digit == "#":
             self._entered()
             return
-        point = slot is not None and slot.type == "amount" and POINT_KEY not in self._keys
-        if digit == POINT_KEY and point and self._keys:
+        if digit == POINT_KEY and self._keys and POINT_KEY not in self._keys and self._sum_is_due():
             self._keys += digit
         elif digit == "*":  # the field's usual key for starting over
             self._keys = ""
@@ -117,6 +116,15 @@ class Assistant:
             self._entered()
         else:
             call.timer("keys", call.settings.dtmf_gap_ms / 1000, self._entered)
+
+    def _sum_is_due(self) -> bool:
+        """Whether keys are meant for an amount: it was asked for, or the open intent needs it."""
+        bot, dialog = self._call.bot, self._call.dialog
+        intent = bot.intents.get(dialog.intent or "")
+        name = dialog.asked
+        if name is None and intent is not None:
+            name = next((n for n in intent.slots if n not in dialog.slots), None)
+        return name in bot.slots and bot.slots[name].type == "amount"
 
     def _entered(self) -> None:
         call = self._call
