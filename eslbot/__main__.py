@@ -11,14 +11,13 @@ if sys.argv[1:2] == ["serve"]:
     monkey.patch_all()
 
 import argparse
-import logging
 from pathlib import Path
 
 import redis
 
 from eslbot.chaos import command as chaos
 from eslbot.loadtest import command as loadtest
-from workers import streams
+from workers import logs, streams
 from workers.bot import Bot, BotError
 from workers.bot import load as load_bot
 from workers.settings import Settings, SettingsError, reference
@@ -53,10 +52,7 @@ def main(argv: list[str] | None = None) -> int:
 
             return redis_acl.run()
         settings = load_settings()
-        logging.basicConfig(
-            level=settings.log_level.upper(), format="%(levelname).1s %(name)s: %(message)s"
-        )
-        logging.getLogger("httpx").setLevel(logging.WARNING)
+        logs.begin(settings.log_level, settings.log_format)
         return _run(arguments, settings)
     except (Trouble, SettingsError, BotError) as error:
         print(f"eslbot {arguments.command}: {error}", file=sys.stderr)
