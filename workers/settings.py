@@ -132,7 +132,7 @@ class Settings:
     )
     # -- media
     media_host: str = _set(
-        "127.0.0.1", "Address to which FreeSWITCH sends the caller's audio, UDP."
+        "127.0.0.1", "IP address to which FreeSWITCH sends the caller's audio, UDP."
     )
     media_timeout_ms: int = _set(
         1000, "No audio for so long after the start of media: hand over.", low=200, high=10000
@@ -301,6 +301,12 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         settings.networks  # noqa: B018
     except ValueError as error:
         raise SettingsError(f"{PREFIX}ALLOWED_NETWORKS: {_shown(str(error))}") from None
+    try:
+        ipaddress.ip_address(settings.media_host)
+    except ValueError:
+        raise SettingsError(
+            f"{PREFIX}MEDIA_HOST: '{_shown(settings.media_host)}' is not an IP address"
+        ) from None
     for number, secret in enumerate(settings.call_secrets, 1):
         if not _CALL_SECRET.fullmatch(secret):
             raise SettingsError(
