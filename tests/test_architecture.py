@@ -79,6 +79,7 @@ TIME_OF_DAY = {
     "eslbot/prompts.py",
     "eslbot/chaos/live.py",
     "eslbot/chaos/told.py",
+    "eslbot/monitor.py",
     "eslbot/switch/events.py",
     "eslbot/traces.py",
     "workers/streams.py",
