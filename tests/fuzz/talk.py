@@ -249,7 +249,7 @@ def _check_keys(one: tuple[int, tuple[Any, ...], bool, list[str]]) -> bool:
                 assert held in bot.intents
             else:
                 slot = variables[name]
-        assert slot.accepts(held) and (slot.type != "digits" or held.isdecimal())
+                assert slot.accepts(held) and (slot.type != "digits" or held.isdecimal())
             set_variables(UUID, {name: clean_value(held)})
         if step.done:
             break
