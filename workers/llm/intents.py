@@ -69,9 +69,9 @@ class IntentsEngine:
         corrected = dialog.corrected_after(bot, state, text)
         if corrected is not None and not (match.sure and match.score >= CHANGES_SUBJECT):
             return corrected
-        several = several(matcher, bot, wanted, favoured)
-        if several:
-            steps = [_step(bot, state, name, part) for name, part in several]
+        parts = several(matcher, bot, wanted, favoured)
+        if parts:
+            steps = [_step(bot, state, name, part) for name, part in parts]
             return dialog.wishes(bot, state, steps, stays)
         if not match.sure or (_hangs_up(bot, match) and match.score < HANGS_UP):
             return dialog.not_understood(bot, state)
