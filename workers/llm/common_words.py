@@ -11,15 +11,16 @@ from typing import Final
 
 COMMON: Final = frozenset(
     (
-        "der die das den dem des ein eine einen einem einer eines kein keine keinen und oder aber "
-        "ich du er sie es wir ihr mich mir mein meine meinen meinem meiner meines dich dir uns "
-        "unser unsere ihn ihm ihnen ihre ihren ihrem ihrer sich man was wer wo wie wann warum "
-        "wieso welche welcher welches welchen ist sind war bin bist sein haben habe hat hast "
-        "hatte wird werde werden wurde worden kann können könnte könnten darf muss "
-        "müssen soll sollte mit von vom zu zum zur in im an am auf für bei beim aus nach über unter um "
-        "vor durch ohne nicht auch noch nur schon so sehr mal denn doch ja nein hier da dort "
-        "jetzt heute dann wenn als ob dass weil mehr viel etwas alles dieser diese dieses diesen hallo guten "
-        "tag danke bitte machen mache macht gibt geht gehen kommt kommen"
+        "der die das den dem des ein eine einen einem einer eines kein keine keinen und oder "
+        "aber ich du er sie es wir ihr mich mir mein meine meinen meinem meiner meines dich "
+        "dir uns unser unsere ihn ihm ihnen ihre ihren ihrem ihrer sich man was wer wo wie "
+        "wann warum wieso welche welcher welches welchen ist sind war bin bist sein haben "
+        "habe hat hast hatte wird werde werden wurde worden kann können könnte könnten darf "
+        "muss müssen soll sollte mit von vom zu zum zur in im an am auf für bei beim aus nach "
+        "über unter um vor durch ohne nicht auch noch nur schon so sehr mal denn doch ja nein "
+        "hier da dort jetzt heute dann wenn als ob dass weil mehr viel etwas alles dieser "
+        "diese dieses diesen hallo guten tag danke bitte machen mache macht gibt geht gehen "
+        "kommt kommen"
     ).split()
 )
 # Callers wrap any wish in them.
