@@ -247,6 +247,10 @@ class Call:
         """The listener ends: FreeSWITCH's own menu takes the caller."""
         self._post(self.leave.native_menu, reason, False)
 
+    def over_and_told(self) -> bool:
+        """The connection has ended, and all that came before its end was dealt with."""
+        return self.door.closed.is_set() and self._mailbox.empty
+
     def next(self, until: float | None = None) -> None:
         """Wait for one thing to happen, or for a timer, and deal with it."""
         if not self._mailbox.next(until) and self.door.closed.is_set():
@@ -339,6 +343,7 @@ class Call:
         new = {k: v for k, v in clean.items() if self.variables.get(k, "") != v}
         if new:
             self.door.set_variables(new)
+            self.door.tell("variables", {"values": secret_slots.shown(self.bot, new)})
             self.variables.update(new)
 
     def keyed_in(self, keys: str) -> str:

@@ -110,7 +110,7 @@ class Departure:
         try:
             if self._call.uuid and not here:
                 self._call.door.let_go()
-            while time.monotonic() < until and not self._call.door.closed.is_set():
+            while time.monotonic() < until and not self._call.over_and_told():
                 self._call.next()
         except DoorError:
             pass  # it is over

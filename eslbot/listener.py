@@ -20,6 +20,7 @@ from eslbot.accounts import Accounts
 from eslbot.call import Call, House
 from eslbot.doors import Door, DoorError
 from eslbot.doors.esl import EslDoor
+from eslbot.doors.servers import Doors
 from eslbot.link import Link
 from eslbot.media.clock import Clock
 from eslbot.metrics_server import MetricsServer
@@ -71,6 +72,7 @@ class Listener:
             refuse=self._refuse,
             on_refused=lambda why: self._accounts.refused.labels(why).inc(),
         )
+        self._doors = Doors(settings, self._accounts, self._handle, self._refuse)
         self._metrics: MetricsServer | None = None
         if settings.metrics_port:
             self._metrics = MetricsServer(
@@ -90,6 +92,7 @@ class Listener:
         gevent.signal_handler(signal.SIGTERM, self._on_sigterm)
         gevent.signal_handler(signal.SIGINT, self._on_sigint)
         self._server.start()
+        self._doors.start()
         self._start_metrics()
         streams.wait_for_redis(self._client, REDIS_WITHIN_S)
         self._link.start()
@@ -103,6 +106,7 @@ class Listener:
         self._finish_calls()
         gevent.killall(tasks)
         self._leave()
+        self._doors.stop()
         self._house.clock.stop()
         clock.join(timeout=0.5)
         self._link.stop()
