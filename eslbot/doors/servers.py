@@ -61,7 +61,12 @@ class Doors:
                       self._asterisk, settings.networks)  # fmt: skip
 
     def _add(
-        self, name: str, host: str, port: int, take: Callable[[Any, Any], None], networks: Any
+        self,
+        name: str,
+        host: str,
+        port: int,
+        take: Callable[[Any, Any], None],
+        networks: Any,
     ) -> None:
         server = Server(
             host,
