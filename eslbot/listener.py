@@ -127,7 +127,8 @@ class Listener:
     def _take_esl(self, sock: Any, address: Any) -> None:
         session = Session(address, sock)
         try:
-            self._handle(EslDoor(session, self._settings))
+            tickets = self._doors.tickets if self._settings.websocket_port else None
+            self._handle(EslDoor(session, self._settings, tickets))
         finally:
             session.close()
 

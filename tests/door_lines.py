@@ -110,7 +110,7 @@ class Web:
         self.code: int | None = None  # what the server closed with; 0: without a word
         self.reason = ""
         self.status: int | None = None  # of a handshake that was refused
-        protocols = [headers.pop("protocol", "eslbot.call.v1")]
+        protocols = [p for p in [headers.pop("protocol", "eslbot.call.v1")] if p]
         more = [(k.encode(), v.encode()) for k, v in headers.items()]
         self.send(Request("127.0.0.1", path, subprotocols=protocols, extra_headers=more))
         self._waiting: list[Any] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from eslbot.rig.house import free_port
 from eslbot.switch.caller import Caller, Interrupt, Keys, Say
 from tests.door_lines import Asterisk, Browser, Line
 from tests.house import House, recording, until
+from tests.module_lines import ModuleChannel
 from tests.test_admission import conserved, metrics
 
 TOKEN = "a-token-of-the-tests"
@@ -177,3 +179,49 @@ def test_a_caller_who_is_gone_leaves_nothing_behind(house: DoorHouse, dial: Dial
     until(lambda: metrics(house)["eslbot_calls_in_flight"] == 0, 10)
     until(lambda: metrics(house)['eslbot_hangups_total{by="caller"}'] == before + 1, 10)
     assert conserved(metrics(house))
+
+
+# -- FreeSWITCH's modules: the event socket as ever, the sound over a WebSocket
+
+BUILDS = [("stream", True), ("stream", False), ("fork", True), ("fork", False)]
+
+
+@pytest.mark.parametrize(("kind", "frames_back"), BUILDS)
+def test_a_call_whose_sound_comes_by_a_module(
+    house: DoorHouse, tmp_path: Path, kind: str, frames_back: bool
+):
+    call = ModuleChannel(house.port, tmp_path, kind, frames_back)
+    call.dial()
+    caller = Caller(call)
+    caller.do(Interrupt(recording("hours"), after_s=0.6))
+    assert "We are open from eight" in house.said(call)
+    assert [w for w, _ in house.told(call)].count("interrupted") == 1
+    if kind == "fork":
+        assert {"type": "killAudio"} in call.messages
+    if not frames_back:
+        assert call.broken >= 1, "files that play are stopped"
+    caller.do(Keys("0"))
+    call.keys("0")
+    until(lambda: call.where == "extension:2000", 20, lambda: str(call.history[-5:]))
+    steps = [what for _, what in call.history]
+    stops = f"api uuid_audio_{kind} {call.uuid} stop"
+    stop = next(n for n, what in enumerate(steps) if what.startswith(stops))
+    assert stop < steps.index("execute transfer 2000 XML eslbot")
+    assert not call.crashed
+    call.hangup()
+
+
+def test_a_module_that_is_gone_leads_to_the_native_menu(house: DoorHouse, tmp_path: Path):
+    call = ModuleChannel(house.port, tmp_path, "fork", True)
+    call.dial()
+    Caller(call).wait_bot()
+    assert call._media is not None
+    call._media.close()
+    until(lambda: call.where == "native:9000", 10, "the native menu")
+    call.hangup()
+
+
+def test_a_module_that_is_not_loaded_leads_to_the_native_menu(house: DoorHouse):
+    call = house.dial(variables={"eslbot_media": "stream"})
+    until(lambda: call.where == "native:9000", 10, "the native menu")
+    call.hangup()

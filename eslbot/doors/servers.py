@@ -21,7 +21,8 @@ from eslbot.doors import Door, NotOurs, agi, audiosocket_wire
 from eslbot.doors import browser_protocol as browser
 from eslbot.doors.audiosocket import AudioSocketDoor, Shelves
 from eslbot.doors.browser import BrowserDoor
-from eslbot.doors.websocket import Knock, WebSocketError
+from eslbot.doors.modules import MAX_MESSAGE, MAX_TICKET, MODULES, ModulePort, Tickets, carry
+from eslbot.doors.websocket import Knock, WebSocket, WebSocketError
 from eslbot.server import Server, ServerError
 from workers.settings import Settings
 
@@ -51,6 +52,7 @@ class Doors:
         self._recent: deque[float] = deque(maxlen=settings.max_calls_per_s)
         self._greeting = 0
         self.shelves = Shelves()
+        self.tickets = Tickets()
         self._origins = tuple(o.strip() for o in settings.websocket_origins.split(",") if o)
         self._servers: list[tuple[str, Server]] = []
         if settings.websocket_port:
@@ -125,10 +127,43 @@ class Doors:
     # -- WebSocket
 
     def _websocket(self, sock: Any, address: Any) -> None:
-        door = BrowserDoor(sock)
+        web = WebSocket(sock, max(browser.MAX_SOUND, MAX_MESSAGE))
+        knock: list[Knock] = []
+        if not self._greeted(lambda: knock.append(web.open(self._admit))):
+            web.finish()
+        elif knock[0].path == "/call":
+            self._browser(sock, web)
+        else:
+            self._module(web, knock[0].path[1:])
+
+    def _module(self, web: WebSocket, kind: str) -> None:
+        """The sound of a call that is here already, by the event socket."""
+        found: list[ModulePort] = []
 
         def greet() -> None:
-            door.web.open(self._admit)
+            with gevent.Timeout(FIRST_S, False):
+                first = web.receive()
+                if isinstance(first, str) and len(first) <= MAX_TICKET:
+                    port = self.tickets.redeem(first.strip(), kind)
+                    if port is not None:
+                        found.append(port)
+                        return
+            web.close(browser.UNAUTHORISED, "no ticket of a call")
+            raise NotOurs("token", f"{kind}: no ticket of a call")
+
+        try:
+            if self._greeted(greet):
+                carry(web, found[0])
+        except WebSocketError as error:
+            log.warning("%s: %s", kind, error)
+        finally:
+            web.close(1000, "")
+            web.finish()
+
+    def _browser(self, sock: Any, web: WebSocket) -> None:
+        door = BrowserDoor(sock, web)
+
+        def greet() -> None:
             why = self._refuse()
             if why:  # before its microphone is on
                 door.refuse(why)
@@ -149,6 +184,10 @@ class Doors:
             door.close()
 
     def _admit(self, knock: Knock) -> tuple[int, str | None]:
+        module = MODULES.get(knock.path[1:])
+        if module is not None:
+            offered = module.subprotocol in knock.protocols
+            return 0, module.subprotocol if offered else None
         if knock.path != "/call":
             return 404, None
         if browser.SUBPROTOCOL not in knock.protocols:
