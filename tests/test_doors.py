@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import gevent
 import numpy as np
 import pytest
 
 from eslbot.rig.house import free_port
 from eslbot.switch.caller import Caller, Interrupt, Keys, Say
-from tests.door_lines import Asterisk, Browser, Line
+from tests.door_lines import Asterisk, Browser, Line, Web
 from tests.house import House, recording, until
 from tests.module_lines import ModuleChannel
 from tests.test_admission import conserved, metrics
@@ -225,3 +226,46 @@ def test_a_module_that_is_not_loaded_leads_to_the_native_menu(house: DoorHouse):
     call = house.dial(variables={"eslbot_media": "stream"})
     until(lambda: call.where == "native:9000", 10, "the native menu")
     call.hangup()
+
+
+# -- the listener's end: last of all, as the house is not the same afterwards
+
+
+def test_while_it_drains_calls_end_well_and_new_ones_are_told(house: DoorHouse):
+    line = Asterisk(house.audiosocket)
+    line.dial()
+    Caller(line).wait_bot()  # type: ignore[arg-type]
+    listener = house.processes["listener"]
+    listener.terminate()
+    until(lambda: "draining" in house.log("listener"), 10)
+    assert Web(house.websocket).closed() == (4503, "draining")
+    refused = Asterisk(house.audiosocket)
+    refused.dial()
+    until(lambda: refused.where == "native:menu", 10, "the dialplan's own menu")
+    line.keys("0")
+    gevent.sleep(0.5)
+    line.keys("0")
+    until(lambda: line.where == "extension:2000", 20, "the dialplan asks, and is answered")
+    until(lambda: listener.poll() is not None, 20, "the listener ends")
+    assert listener.returncode == 0
+
+
+def test_a_listener_that_is_killed_leaves_nobody_behind(house: DoorHouse, tmp_path: Path):
+    ready = house.log("listener").count("READY")
+    house.start("listener")
+    until(lambda: house.log("listener").count("READY") > ready, 60, "it is back")
+    asterisk = Asterisk(house.audiosocket)
+    browser = Browser(house.websocket, token=TOKEN)
+    module = ModuleChannel(house.port, tmp_path, "fork", True)
+    lines = (asterisk, browser, module)
+    for line in lines:
+        line.dial()
+    for line in lines:
+        Caller(line).wait_bot()  # type: ignore[arg-type]
+    house.kill("listener")
+    until(lambda: asterisk.where == "native:menu", 5, "Asterisk's own menu")
+    until(lambda: module.where == "native:9000", 5, "FreeSWITCH's own menu")
+    until(browser.ended.is_set, 5, "the page sees that the connection is gone")
+    assert asterisk.status == "SUCCESS" or asterisk.why == "reset"
+    assert not browser.all("ended")
+    module.hangup()
