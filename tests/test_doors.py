@@ -91,7 +91,7 @@ def test_a_question_is_answered_and_the_caller_is_transferred(
         assert line.variables["ai_account"] == "4271"
         assert line.variables["ai_intent"] == "person"
         assert (line.status, line.why) == ("SUCCESS", "ended")
-    assert line.most_at_once <= 5, "paced, with the lead and a late tick"
+    assert line.ahead_s < 0.5, "paced: a slow machine can only be late"
     name = f'eslbot_door_calls_total{{door="{door}"}}'
     until(lambda: metrics(house)["eslbot_calls_in_flight"] == 0, 10)
     after = metrics(house)

@@ -32,6 +32,7 @@ MAX_GREETING = 64  # connections of one port that have not said yet who they are
 PER_CALL = 4  # connections that a call may take, with those around it
 FIRST_S = 2.0
 AGI_S = 2.0
+LAST_QUESTION_S = 1.0
 SAME_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 
@@ -89,6 +90,10 @@ class Doors:
                 raise ServerError(f"ESLBOT_{name}: {error}") from None
 
     def stop(self) -> None:
+        """A dialplan whose call has just ended may still ask, for a second."""
+        until = monotonic() + LAST_QUESTION_S
+        while self.shelves.ended.fresh(LAST_QUESTION_S) and monotonic() < until:
+            gevent.sleep(0.02)
         for _, server in self._servers:
             server.stop()
 
