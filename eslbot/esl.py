@@ -8,7 +8,7 @@ Source: FreeSWITCH `mod_event_socket.c` (read_packet, parse_command, listener_ru
 Header values of events, and of the reply to `connect`, are percent-encoded; they are decoded
 one by one after the lines were split, so that `%0A` in a caller's name makes no new header.
 
-    EslError
+    EslError (a DoorError)
     ├── RemoteProtocolError   what the switch sent is not this protocol: close the connection
     └── LocalProtocolError    what we were about to send is not safe: nothing was sent
 """
@@ -18,6 +18,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import unquote
+
+from eslbot.doors import DoorError
 
 # `connect` answers with about 170 headers in 7 KB, an event has about 12 KB; variables set by
 # a dialplan add to that.
@@ -35,7 +37,7 @@ _FORBIDDEN = re.compile(r"[${}\r\n\0]")
 _LENGTH = re.compile(r"[0-9]{1,9}")
 
 
-class EslError(Exception):
+class EslError(DoorError):
     """Anything wrong with the event socket's protocol."""
 
 
@@ -53,9 +55,10 @@ class Event(Mapping[str, str]):
     The first of two headers with one name counts.
     """
 
-    __slots__ = ("_decoded", "_raw")
+    __slots__ = ("_decoded", "_raw", "body")
 
-    def __init__(self, block: bytes, encoded: bool) -> None:
+    def __init__(self, block: bytes, encoded: bool, body: bytes = b"") -> None:
+        self.body = body  # an event's own, b"" where it has none
         self._raw: dict[str, str] = {}
         for line in block.decode("utf-8", "replace").split("\n"):
             name, colon, value = line.partition(":")
@@ -99,14 +102,14 @@ class Message:
         return self.body.decode("utf-8", "replace").strip()
 
     def event(self) -> Event:
-        """The event in a text/event-plain. Its own body, if any, is left aside.
+        """The event in a text/event-plain.
 
         Raises RemoteProtocolError where it has too many headers.
         """
-        block = self.body.partition(b"\n\n")[0]
+        block, _, body = self.body.partition(b"\n\n")
         if block.count(b"\n") >= MAX_HEADERS:
             raise RemoteProtocolError(f"an event of more than {MAX_HEADERS} headers")
-        return Event(block, encoded=True)
+        return Event(block, encoded=True, body=body)
 
 
 class Parser:

@@ -28,6 +28,7 @@ from gevent.queue import Full, Queue
 from greenswitch.esl import ESLProtocol, OutboundSession
 
 from eslbot import esl
+from eslbot.doors import DoorClosed, DoorError
 from eslbot.esl import Event, Message, Parser, RemoteProtocolError
 
 log = logging.getLogger(__name__)
@@ -46,11 +47,11 @@ UNWANTED = tuple(
 NEEDED = ("CHANNEL_ANSWER", "CHANNEL_EXECUTE_COMPLETE", "CHANNEL_UNPARK", "DTMF")
 
 
-class SessionError(Exception):
+class SessionError(DoorError):
     """Anything that ends or disturbs a session."""
 
 
-class SessionClosed(SessionError):
+class SessionClosed(SessionError, DoorClosed):
     """The connection is over; str() says how. A hang-up is an ordinary ending."""
 
 
@@ -280,6 +281,16 @@ class Session(OutboundSession):  # type: ignore[misc]
     def _look_at(self, result: AsyncResult) -> None:
         if result.successful() and result.value.reply.startswith("-"):
             log.error("%s: the switch did not take variables", self.name)
+
+    def subscribe_custom(self, subclass: str, timeout_s: float) -> None:
+        """Events of a module, too; of this call alone, as those of myevents."""
+        packet = esl.command("event", "plain", "CUSTOM", subclass)
+        _accepted(self.exchange(packet, timeout_s=timeout_s)[0].reply)
+
+    def play_next(self, path: str, timeout_s: float) -> None:
+        """Play a file after those that play already; does not wait for its end."""
+        packet = esl.execute("playback", path, str(uuids.uuid4()), lock=True)
+        _accepted(self.exchange(packet, timeout_s=timeout_s)[0].reply)
 
     def mute(self, timeout_s: float) -> None:
         """From now on no events but the call's end."""
