@@ -101,16 +101,17 @@ def test_no_more_values_are_kept_than_the_bound(bot):
     assert len(private.kept) == 64
 
 
-def test_a_number_that_the_bot_asked_for_stays(bot):
-    private = Private(bot)
-    asked = DialogState("balance", {}, "account")
-    assert private.clean("48151623", asked) == "48151623"
+def test_a_number_that_a_wish_of_the_bot_needs_stays(bot):
+    assert Private(bot).clean("account 48151623") == "account 48151623"
     raw = bot.model_dump(mode="json")
-    raw["slots"]["account"] |= {"min_digits": 10, "max_digits": 10}
-    ten = Bot.model_validate(raw)
-    assert Private(ten).clean("2125552368", asked) == "2125552368"
-    assert Private(ten).clean("2125552368", NOTHING) == "[PHONE_1]"
-    assert Private(ten).clean(CARD, asked) == "[CARD_1]"
+    raw["slots"]["account"] |= {"min_digits": 16, "max_digits": 16}
+    assert Private(Bot.model_validate(raw)).clean("48151623") == "[NUMBER_1]"
+    assert Private(Bot.model_validate(raw)).clean(CARD) == "[CARD_1]"
+
+
+def test_of_a_long_text_nothing_is_left_out(bot):
+    text = "four two " * 8 + "word " * 3000
+    assert Private(bot).clean(text * 3).count("[CARD_1]") == 3
 
 
 def test_kinds_that_the_bots_file_allows_stay(bot):

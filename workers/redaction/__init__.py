@@ -18,10 +18,10 @@ from typing import Any
 from workers.bot import Bot
 from workers.bot.redaction import Redaction
 from workers.messages import DialogState
-from workers.redaction.kinds import Found, cards, find
+from workers.redaction.kinds import MAX_TEXT, Found, cards, find
 from workers.redaction.spoken import runs
 
-__all__ = ["Amended", "Private", "redact", "restore", "spoken_names"]
+__all__ = ["Amended", "Private", "hidden", "redact", "restore", "spoken_names"]
 
 MAX_KEPT = 64  # values of a call that have a placeholder of their own; further ones share one
 MAX_BOTS = 64
@@ -72,10 +72,13 @@ class Private:
         self.kept: dict[str, str] = dict(kept or {})
         self._window: deque[_Heard] = deque(maxlen=WINDOW)
 
-    def clean(self, text: str, state: DialogState | None = None) -> str:
-        """With placeholders. state: of the dialog, where these are the caller's words: a number
-        that was asked for stays."""
-        return self._replace(text, self._find(text, state))
+    def clean(self, text: str) -> str:
+        """With placeholders."""
+        if len(text) > MAX_TEXT:  # cut between words, so that no number is
+            at = text.rfind(" ", 1, MAX_TEXT) + 1 or MAX_TEXT
+            return self.clean(text[:at]) + self.clean(text[at:])
+        found = find(text, self._rules, self._needed)
+        return self._replace(text, [f for f in found if f.value not in self._public])
 
     def hear(self, number: int, text: str, state: DialogState) -> tuple[str, list[Amended]]:
         """The caller's whole utterance of a turn, in placeholders; and earlier ones anew, where
@@ -83,7 +86,7 @@ class Private:
         slot = self._bot.slots.get(state.asked or "")
         run = [item for one in runs(text) for item in one]
         figures = "".join(item.char for item in run)
-        cleaned = self.clean(text, state)
+        cleaned = self.clean(text)
         if not run or (slot and slot.accepts(figures)) or _talk(text) > MAX_OTHER_WORDS:
             return cleaned, []
         self._window.append(_Heard(number, cleaned, text, figures))
@@ -103,12 +106,6 @@ class Private:
         if isinstance(value, list | tuple):
             return [self.clean_values(held) for held in value]
         return value
-
-    def _find(self, text: str, state: DialogState | None) -> list[Found]:
-        slot = self._bot.slots.get((state.asked if state else None) or "")
-        asked = slot.accepts if slot and slot.type == "digits" and not slot.secret else _never
-        found = find(text, self._rules, asked, self._needed)
-        return [f for f in found if f.value not in self._public]
 
     def _needed(self, figures: str) -> bool:
         """Whether some wish needs a number like this one."""
@@ -166,6 +163,11 @@ def redact(bot: Bot, text: str, kept: Mapping[str, str] | None = None) -> str:
     return Private(bot, kept).clean(text)
 
 
+def hidden(messages: list[dict[str, Any]], private: Private) -> list[dict[str, Any]]:
+    """Messages for a model; the first is the bot's own and stays, whatever was said is cleaned."""
+    return [*messages[:1], *[private.clean_values(one) for one in messages[1:]]]
+
+
 def restore(arguments: Any, kept: Mapping[str, str]) -> Any:
     """The arguments of a tool, with values in place of placeholders, also within a text; those of
     other calls stay as they are. kept: of messages.Final."""
@@ -199,10 +201,6 @@ def _talk(text: str) -> int:
     for item in sorted({(i.start, i.end) for i in spans}, reverse=True):
         rest = rest[: item[0]] + " " + rest[item[1] :]
     return len(re.findall(r"[^\W\d_]{2,}", rest))
-
-
-def _never(_: str) -> bool:
-    return False
 
 
 _found_public: dict[str, frozenset[str]] = {}

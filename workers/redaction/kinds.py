@@ -72,18 +72,17 @@ class Found:
     end: int
 
 
-def find(text: str, rules: Redaction, asked: Fits = _never, needed: Fits = _never) -> list[Found]:
+def find(text: str, rules: Redaction, needed: Fits = _never) -> list[Found]:
     """All of it, in order, none over another.
 
-    asked(figures): the bot asked for a number like this one, so that it is none of phone,
-    national_id and number; needed: some wish needs one like this, so that it is no number.
+    needed(figures): some wish of the bot needs a number like this one, so that it is no `number`.
     """
     text = text[:MAX_TEXT]
     some = any(c.isdigit() or c == "@" for c in text)
     if not some and not _WORDS.intersection(_WORD.findall(text.lower())):
         return []
     found: list[Found] = []
-    for one in _all(text, rules, asked, needed):
+    for one in _all(text, rules, needed):
         if not any(one.start < other.end and other.start < one.end for other in found):
             found.append(one)
     return sorted((f for f in found if f.kind not in rules.allow), key=lambda f: f.start)
@@ -108,7 +107,7 @@ def _card(figures: str, length: int) -> bool:
     )
 
 
-def _all(text: str, rules: Redaction, asked: Fits, needed: Fits) -> Iterator[Found]:
+def _all(text: str, rules: Redaction, needed: Fits) -> Iterator[Found]:
     """The most certain first."""
     for match in _EMAIL.finditer(text):
         yield Found("email", _address(match.group()), match.start(), match.end())
@@ -133,7 +132,7 @@ def _all(text: str, rules: Redaction, asked: Fits, needed: Fits) -> Iterator[Fou
     checks = [_check(name) for name in (IDS_OF.get(rules.region, ()) if names is None else names)]
     for run in rest:
         figures = "".join(i.char for i in run)
-        if asked(figures) or _DATE.fullmatch(text[run[0].start : run[-1].end]):
+        if _DATE.fullmatch(text[run[0].start : run[-1].end]):
             continue
         plus = text[: run[0].start].rstrip().lower().endswith(("+", "plus"))
         if any(check(figures) for check in checks):
@@ -147,7 +146,7 @@ def _all(text: str, rules: Redaction, asked: Fits, needed: Fits) -> Iterator[Fou
     for run in rest:
         figures = "".join(i.char for i in run)
         dated = _DATE.fullmatch(text[run[0].start : run[-1].end])
-        if len(figures) < MIN_NUMBER or asked(figures) or needed(figures) or dated:
+        if len(figures) < MIN_NUMBER or needed(figures) or dated:
             continue
         yield _found("number", run)
 
