@@ -21,6 +21,7 @@ from gevent.event import Event
 from gevent.queue import Full, Queue
 
 from eslbot.chaos import live as chaos
+from eslbot.outbox import Outbox
 from workers import streams
 from workers.bot import Bot
 from workers.messages import Message, MessageError, Stage, Turn, decode
@@ -35,6 +36,18 @@ LOG_TTL_S = 3600
 # What Redis says when it is there and still can't be worked with.
 USELESS = ("OOM", "READONLY", "MISCONF", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOPERM", "NOAUTH")
 
+# Of a log, the entries with what the caller said from a time on.
+FORGET_HEARD = """
+for _, entry in ipairs(redis.call('XRANGE', KEYS[1], '-', '+')) do
+  local field = {}
+  for n = 1, #entry[2], 2 do field[entry[2][n]] = entry[2][n + 1] end
+  local words = field['what'] == 'heard' or field['what'] == 'partial'
+  if words and (tonumber(field['at']) or 0) >= tonumber(ARGV[1]) then
+    redis.call('XDEL', KEYS[1], entry[1])
+  end
+end
+"""
+
 OnMessage = Callable[[int, int, Message], None]
 
 
@@ -48,6 +61,7 @@ class Link:
         bot: Bot,
         ttl_s: int,
         on_health: Callable[[bool], None],
+        records_backlog: int = 0,
     ) -> None:
         self.out = streams.out_key(listener)
         self.healthy = False
@@ -55,6 +69,7 @@ class Link:
         self.chaos: chaos.Order | None = None
         self.lost = 0  # writes that never reached Redis
         self.workers: dict[str, list[dict[str, Any]]] = {stage: [] for stage in streams.STAGES}
+        self.outbox = Outbox(client, listener, records_backlog)
         self._client = client
         self._bot = bot
         self._ttl_s = ttl_s
@@ -132,6 +147,16 @@ class Link:
 
         self._put(write)
 
+    def keep(self, call: str, leg: str, bot: str, what: str, fields: dict[str, Any]) -> None:
+        """Tell the recorder; see outbox.py."""
+        self.outbox.add(call, leg, bot, what, fields)
+        self._put(_nothing)  # wakes the writer
+
+    def forget_heard(self, call: str, since: float) -> None:
+        """Take what the caller said since then (seconds since 1970) out of the call's log."""
+        at = f"{since:.3f}"
+        self._put(lambda pipe: pipe.eval(FORGET_HEARD, 1, streams.log_key(call), at))
+
     def put(self, write: Callable[[Any], object]) -> None:
         """Write something else; it gets the pipeline."""
         self._put(write)
@@ -169,6 +194,16 @@ class Link:
                 self._trouble(error)
                 continue
             self._look_at(answers)
+            self._send_records()
+
+    def _send_records(self) -> None:
+        """On their own: what Redis does not take now is kept."""
+        try:
+            self.outbox.send()
+        except redis.RedisError as error:
+            self._trouble(error)
+        except Exception:
+            log.exception("records that can't be written")
 
     def _look_at(self, answers: list[Any]) -> None:
         errors = [answer for answer in answers if isinstance(answer, Exception)]
@@ -212,6 +247,9 @@ class Link:
                     self.workers[stage] = list(streams.living(self._client, stage))
                 streams.introduce(self._client, self._listener, self.about())
                 self.chaos = chaos.look(self._client)
+                self.outbox.look()
+                if self.outbox.kept:
+                    self._put(_nothing)
                 pipe = self._client.pipeline(transaction=False)
                 pipe.xtrim(self.out, minid=self._last, approximate=True)
                 pipe.expire(self.out, self._ttl_s)
@@ -232,6 +270,10 @@ class Link:
             log.error("Redis fails: %s", streams.plain(error))
             self._look_now.set()
             self._on_health(False)
+
+
+def _nothing(_: Any) -> None:
+    """Writes nothing."""
 
 
 def _useless(error: Exception) -> bool:

@@ -21,6 +21,7 @@ from rq.job import Job
 from eslbot.accounts import Accounts
 from eslbot.fleet import Fleet
 from eslbot.link import Link
+from eslbot.outbox import Outbox
 from eslbot.rig.house import RedisProcess, free_port
 from tests.house import ROOT, until
 from workers import streams
@@ -68,6 +69,7 @@ def all_of_ours(client: redis.Redis) -> str:
              "speech_hits": 2, "speech_misses": 1, "breakers_opened": 1}
         ]  # fmt: skip
     accounts = Accounts(lambda: 0)
+    accounts.records(Outbox(client, "test", 100))
     fleet = Fleet(one, client)
     fleet._queues = streams.queue_states(client)
     accounts.registry.register(fleet)

@@ -13,7 +13,7 @@ the call's state, the history and the utterance follow.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from workers.http_provider import Deadline, Provider, ProviderError, parse_json,
 from workers.llm import prompt
 from workers.llm.engine import LlmError, Request
 from workers.messages import Decision, DialogState, Step
+from workers.redaction import Private, hidden, restore
 from workers.values.slot_values import offered
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class _Answer:
 
     tools: dict[int, _ToolCall] = field(default_factory=dict)
     said: int = 0
+    private: Mapping[str, str] = field(default_factory=dict)
 
 
 class OpenAiLlm:
@@ -118,9 +120,11 @@ class OpenAiLlm:
         return rest()
 
     def _ask(self, request: Request, answer: _Answer, deadline: Deadline) -> Iterator[str]:
+        private = Private(request.bot, request.private)
+        answer.private = private.kept
         body = {
             "model": self._model,
-            "messages": messages(request),
+            "messages": hidden(messages(request), private),
             "tools": tools(request.bot),
             "stream": True,
             "temperature": 0.2,
@@ -146,6 +150,8 @@ class OpenAiLlm:
         """Do what the model called for; refuse what it may not."""
         bot, state = request.bot, request.state
         called = [answer.tools[index] for index in sorted(answer.tools)[:MAX_TOOLS]]
+        for call in called:
+            call.arguments = restore(call.arguments, answer.private)
         several = _wishes(bot, called)
         for call in called:
             outcome = self._outcome(bot, state, call)
