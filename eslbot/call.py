@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from eslbot import call_secret, call_state
+from eslbot import ai_off, call_secret, call_state
 from eslbot.accounts import Accounts
 from eslbot.assistant import Assistant
 from eslbot.call_state import State
@@ -48,6 +48,7 @@ from workers.settings import Settings
 log = logging.getLogger(__name__)
 
 DIGITS = frozenset("0123456789*#ABCD")
+NUMBERS = ("Caller-Caller-ID-Number", "Caller-Destination-Number")
 
 
 @dataclass(slots=True)
@@ -81,6 +82,7 @@ class Call:
         self.state = State.CONNECTING
         self.admitted = False  # it counts as a call of ours
         self.fault = draw(house.link.chaos)
+        self.ai_off = ""  # why an operator keeps the assistant from this call
         self._blindfold = Blindfold(self.fault) if self.fault else None
         self.dialog = DialogState()
         self.variables: dict[str, str] = {}
@@ -140,11 +142,15 @@ class Call:
             # Its work is done: call records, later events and the next leg need not have it.
             self.session.post_variables({call_secret.VARIABLE: ""}, wait_s)
         self._adopt(headers)
+        caller, called = (clean_value(headers.get(name, ""))[:80] for name in NUMBERS)
+        self.ai_off = ai_off.why_off(self.house.link.ai_off, self.uuid, caller, called)
         if headers.get("Answer-State") != "answered":
             self.session.execute("answer", timeout_s=wait_s)
         self.record(
             "call",
             bot=self.bot.name,
+            caller=caller,
+            called=called,
             known=secret_slots.shown(self.bot, {k: v for k, v in self.variables.items() if v}),
         )
 
@@ -221,7 +227,9 @@ class Call:
         assert self.leg is not None
         self.leg.listening = True
         reason = self.house.link.unable()
-        if reason:
+        if self.ai_off:
+            self.to_menu(f"the assistant is off: {self.ai_off}", failed=False)
+        elif reason:
             self.fail(reason)
         elif not self.say(self.bot.greeting):
             self.leave.native_menu("no prompts yet", failed=True)
@@ -305,6 +313,7 @@ class Call:
 
     def go(self, event: call_state.Event) -> None:
         self.state = call_state.after(self.state, event)
+        self.record("state", state=self.state.value)
         if self.leg:
             interrupting = self.state is State.SPEAKING
             self.leg.endpointer.min_speech_ms = (
@@ -376,7 +385,8 @@ class Call:
         return secret_slots.placeholder(slot, keys)
 
     def record(self, what: str, **fields: Any) -> None:
-        self.house.link.record(self.uuid, what, **fields)
+        if self.uuid:  # a connection that was refused is no call
+            self.house.link.record(self.uuid, what, **fields)
 
     # -- the ways out
 

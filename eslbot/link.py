@@ -20,6 +20,7 @@ import redis
 from gevent.event import Event
 from gevent.queue import Full, Queue
 
+from eslbot import ai_off
 from eslbot.chaos import live as chaos
 from workers import streams
 from workers.bot import Bot
@@ -53,6 +54,7 @@ class Link:
         self.healthy = False
         self.about: Callable[[], dict[str, Any]] = dict  # what others may know of this listener
         self.chaos: chaos.Order | None = None
+        self.ai_off: list[tuple[str, ai_off.Order]] = []
         self.lost = 0  # writes that never reached Redis
         self.workers: dict[str, list[dict[str, Any]]] = {stage: [] for stage in streams.STAGES}
         self._client = client
@@ -123,12 +125,16 @@ class Link:
 
     def record(self, call: str, what: str, **fields: Any) -> None:
         """Append to the call's log, for who watches; see streams.py."""
+        if what == "call":
+            fields["listener"] = self._listener
         entry = {"at": f"{time.time():.3f}", "what": what, "fields": json.dumps(fields)}
         key = streams.log_key(call)
 
         def write(pipe: Any) -> None:
             pipe.xadd(key, entry, maxlen=streams.MAX_LOG_ENTRIES, approximate=True)
             pipe.expire(key, LOG_TTL_S)
+            if what == "call":
+                streams.enlist(pipe, call, float(entry["at"]), LOG_TTL_S)
 
         self._put(write)
 
@@ -212,6 +218,7 @@ class Link:
                     self.workers[stage] = list(streams.living(self._client, stage))
                 streams.introduce(self._client, self._listener, self.about())
                 self.chaos = chaos.look(self._client)
+                self.ai_off = ai_off.look(self._client)
                 pipe = self._client.pipeline(transaction=False)
                 pipe.xtrim(self.out, minid=self._last, approximate=True)
                 pipe.expire(self.out, self._ttl_s)

@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +156,18 @@ class Listener:
         return self._link.unable()
 
     def _about(self) -> dict[str, Any]:
-        return {"calls": len(self._calls), "draining": self._draining, "bot": self._bot.sha}
+        load = self._load
+        return {
+            "calls": len(self._calls),
+            "max_calls": self._settings.max_calls,
+            "draining": self._draining,
+            "bot": self._bot.sha,
+            "name": self._bot.name,
+            "not_ready": self._not_ready(),
+            "lag_ms": round(self._house.clock.lag_s * 1000, 1),
+            "lost": self._link.lost,
+            "switch": asdict(load) if load else None,
+        }
 
     # -- what is watched
 

@@ -27,7 +27,7 @@ class MenuRun:
     def start(self, announce: str | None) -> None:
         """Begin, with what is known so far; announce is said first."""
         call = self._call
-        self._menu = Menu(call.bot, call.dialog, may_resume=True)
+        self._menu = Menu(call.bot, call.dialog, may_resume=not call.ai_off)
         self._do(self._menu.start(), announce)
 
     def key(self, digit: str) -> None:

@@ -5,6 +5,7 @@
     eslbot:{CALL}:EPOCH:say     stream  listener → tts   "
     eslbot:out:LISTENER         stream  all stages → listener   ≤ MAX_OUT_ENTRIES, expires
     eslbot:log:CALL             stream  what happened in a call, for who watches; expires
+    eslbot:calls                zset    calls by their beginning; ≤ MAX_CALLS_LISTED, expires
     eslbot:bot:SHA              string  a bot's definition, JSON; expires, renewed by listeners
     eslbot:worker:ROLE:NAME     string  a worker's engines, slots and the bots it is ready for,
                                         JSON; expires in seconds
@@ -12,6 +13,7 @@
     eslbot:listener:NAME        string  a listener's calls and state, JSON; expires in seconds
     eslbot:breaker:PROVIDER     hash    see breaker.py; expires
     eslbot:chaos                string  the fault in a share of live calls, JSON; expires
+    eslbot:ai-off               hash    see eslbot/ai_off.py; and eslbot:ai-off:audit, a list
     eslbot:chaos:calls          list    how those calls ended, JSON; bounded, expires
     eslbot:probed:PROVIDER      string  a provider's health was asked lately; expires
     eslbot:speech:SHA           string  a sentence of a bot's own, spoken; SHA of text and voice,
@@ -66,6 +68,8 @@ FUNCTIONS: dict[Stage, str] = {
 MAX_TURN_ENTRIES = 3100
 MAX_OUT_ENTRIES = 20_000
 MAX_LOG_ENTRIES = 2_000
+MAX_CALLS_LISTED = 5_000
+CALLS_KEY = "eslbot:calls"
 BOT_TTL_S = 3600
 WORKER_TTL_S = 6
 LISTENER_TTL_S = 10
@@ -144,6 +148,14 @@ def listener_key(listener: str) -> str:
 
 def log_key(call: str) -> str:
     return f"eslbot:log:{call}"
+
+
+def enlist(pipe: Any, call: str, at: float, ttl_s: int) -> None:
+    """Among the calls whose logs there are; at: seconds since 1970."""
+    pipe.zadd(CALLS_KEY, {call: at})
+    pipe.zremrangebyscore(CALLS_KEY, "-inf", at - ttl_s)
+    pipe.zremrangebyrank(CALLS_KEY, 0, -MAX_CALLS_LISTED - 1)
+    pipe.expire(CALLS_KEY, ttl_s)
 
 
 def feed(pipe: Any, turn: Turn, stage: Stage, message: Message, ttl_s: int) -> None:
