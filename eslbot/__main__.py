@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-if sys.argv[1:2] == ["serve"]:
+if sys.argv[1:2] in (["serve"], ["console"]):
     # redis-py's sockets must not stop the other calls; before anything imports a socket.
     from gevent import monkey
 
@@ -34,6 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="eslbot", description="A voice bot behind FreeSWITCH.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("serve", help="accept calls from FreeSWITCH")
+    commands.add_parser("console", help="the web page: a phone, calls, health")
     commands.add_parser("redis", help="run the Redis that comes along")
     check = commands.add_parser("check", help="is everything set up rightly? (before a start)")
     check.add_argument("bot", nargs="?", help="check this bot's file alone")
@@ -68,6 +69,8 @@ def main(argv: list[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace, settings: Settings) -> int:
     if arguments.command == "serve":
         return _serve(settings)
+    if arguments.command == "console":
+        return _console(settings)
     if arguments.command == "redis":
         from eslbot import redis_server
 
@@ -115,6 +118,18 @@ def _serve(settings: Settings) -> int:
         raise Trouble(f"REDIS_URL: {streams.plain(error)}") from None
     except VadError as error:
         raise Trouble(str(error)) from None
+    return 0
+
+
+def _console(settings: Settings) -> int:
+    from eslbot.console.server import Console, ConsoleError
+
+    try:
+        Console(settings).run()
+    except ConsoleError as error:
+        raise Trouble(str(error)) from None
+    except ValueError as error:
+        raise Trouble(f"REDIS_URL: {streams.plain(error)}") from None
     return 0
 
 
