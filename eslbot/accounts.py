@@ -19,6 +19,8 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
+from eslbot.doors import KINDS
+
 if TYPE_CHECKING:
     from eslbot.call import Call
 
@@ -32,7 +34,18 @@ FINISHED = ("caller gone", "hung up")
 HANDED_OVER = ("transferred", "native menu", "taken")
 PARTS = ("endpoint", "final", "decision", "first_speech", "first_frame")
 RUNGS = ("filler", "hedge", "backup")
-REFUSALS = ("network", "rate", "full", "draining", "lag", "switch", "secret")
+REFUSALS = (
+    "network",
+    "rate",
+    "full",
+    "draining",
+    "lag",
+    "switch",
+    "secret",
+    "token",
+    "origin",
+    "protocol",
+)
 # Who ended the call, by FreeSWITCH's sip_hangup_disposition: these are the caller.
 BY_CALLER = ("recv_bye", "recv_cancel", "recv_refuse")
 SECONDS = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.25, 1.5, 2.0, 3.0, 4.0, 6.0, 10.0)
@@ -53,6 +66,7 @@ class Accounts:
             return made
 
         self.accepted = counter("eslbot_calls_accepted", "Calls that were ours.")
+        self.doors = counter("eslbot_door_calls", "The same, by how they came in.", "door", KINDS)
         self.refused = counter(
             "eslbot_calls_refused", "Connections closed at once.", "why", REFUSALS
         )
@@ -91,6 +105,11 @@ class Accounts:
                              buckets=LAGS, registry=registry)  # fmt: skip
 
     # -- calls
+
+    def call_began(self, door: str) -> None:
+        """door: one of doors.KINDS."""
+        self.accepted.inc()
+        self.doors.labels(door).inc()
 
     def call_ended(self, how: str) -> None:
         """how: one of FINISHED or HANDED_OVER."""

@@ -395,7 +395,7 @@ class Assistant:
         del self._history[: max(0, len(self._history) - keep)]
         intervals = turn.intervals_ms()
         self._call.leave.turn_ended(outcome, intervals)
-        more = {"interrupted": True} if interrupted else {}
+        more = self._call.door.network() | ({"interrupted": True} if interrupted else {})
         number = turn.epoch - self._first_epoch
         self._call.record("turn", number=number, outcome=outcome, **intervals, **more)
 

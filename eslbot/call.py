@@ -1,13 +1,13 @@
 """One call, told in order: connected, greeted, listened to, answered, handed on.
 
-    session (ESL) ──keys, hang-up──┐
+    door ──────────keys, hang-up───┐
     clock ──speech, playback done──┼──▶ mailbox ──▶ the call's one greenlet
     link ──what workers say────────┘
 
 Everything that happens to a call comes through its mailbox, so that one thing happens at a
 time. The conversation with the assistant is in assistant.py, the DTMF menu in menu.py, the ways out
-in departure.py; this file owns the state and the audio. Whatever fails here, the caller goes on: in
-the menu, at a person, or in FreeSWITCH's own menu.
+in departure.py, how calls come in and go out in doors/; this file owns the state and the audio.
+Whatever fails here, the caller goes on: in the menu, at a person, or in the switch's own menu.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from eslbot import ai_off, call_secret, call_state
+from eslbot import ai_off, call_state, numbers
 from eslbot.accounts import Accounts
 from eslbot.assistant import Assistant
 from eslbot.call_state import State
 from eslbot.chaos.live import Blindfold, draw
 from eslbot.departure import Departure, Left
+from eslbot.doors import Door, DoorClosed, DoorError, NotOurs
 from eslbot.endpointing import Endpointer, SpeechEnded, SpeechStarted
 from eslbot.endpointing import Event as SpeechEvent
-from eslbot.esl import EslError, clean_value
+from eslbot.esl import clean_value
 from eslbot.link import Link
 from eslbot.mailbox import Mailbox
 from eslbot.media.clock import Clock
 from eslbot.media.leg import Leg
-from eslbot.media.unicast import RATE, MediaError, Unicast
+from eslbot.media.unicast import RATE, MediaError
 from eslbot.menu import MenuRun
 from eslbot.playback import Playback
 from eslbot.prompts import Prompts
-from eslbot.session import Session, SessionClosed, SessionError
 from eslbot.vad import Vad, VadError
 from eslbot.watch import Watch
 from workers import secret_slots
@@ -46,9 +46,6 @@ from workers.retry_budget import RetryBudget
 from workers.settings import Settings
 
 log = logging.getLogger(__name__)
-
-DIGITS = frozenset("0123456789*#ABCD")
-NUMBERS = ("Caller-Caller-ID-Number", "Caller-Destination-Number")
 
 
 @dataclass(slots=True)
@@ -66,15 +63,11 @@ class House:
     last_tick: float = 0.0
 
 
-class Refused(Exception):
-    """Not a call of a FreeSWITCH of ours."""
-
-
 class Call:
     """run() lasts as long as the call is ours, and never raises."""
 
-    def __init__(self, session: Session, house: House) -> None:
-        self.session = session
+    def __init__(self, door: Door, house: House) -> None:
+        self.door = door
         self.house = house
         self.bot = house.bot
         self.settings = house.settings
@@ -108,13 +101,13 @@ class Call:
                 self.next()
         except Left:
             pass
-        except Refused:
-            self._refuse()
-        except SessionClosed:
+        except NotOurs as error:
+            self._refuse(error)
+        except DoorClosed:
             self.leave.end("caller gone", "the call is over")
         except (MediaError, VadError) as error:
             self._go_native(f"media: {error}")
-        except (EslError, SessionError) as error:
+        except DoorError as error:
             self._go_native(f"switch: {error}")
         except Exception as error:
             log.exception("%s: a defect of ours", self.uuid)
@@ -127,29 +120,19 @@ class Call:
             self.leave.native_menu(reason, failed=True)
 
     def _connect(self) -> None:
-        settings = self.settings
-        wait_s = settings.esl_timeout_ms / 1000
-        headers = self.session.connect(wait_s)
-        if not call_secret.admits(headers, settings.call_secrets):
-            raise Refused
+        self.door.arrive()
         self.admit()
-        self.uuid = self.session.uuid
-        self.session.on_event = self._on_event
-        self.session.subscribe(wait_s)
-        self.session.linger(2, wait_s)
+        self.uuid = self.door.uuid
+        self.door.attach(self)
         self.house.link.register(self.uuid, self._on_worker)
-        if settings.call_secrets:
-            # Its work is done: call records, later events and the next leg need not have it.
-            self.session.post_variables({call_secret.VARIABLE: ""}, wait_s)
-        self._adopt(headers)
-        caller, called = (clean_value(headers.get(name, ""))[:80] for name in NUMBERS)
+        self._adopt()
+        caller, called = (numbers.clean(one) for one in self.door.numbers())
         self.ai_off = ai_off.why_off(self.house.link.ai_off, self.uuid, caller, called)
-        if headers.get("Answer-State") != "answered":
-            self.session.execute("answer", timeout_s=wait_s)
+        self.door.answer()
         self.record(
             "call",
             bot=self.bot.name,
-            caller=caller,
+            caller_shown=numbers.shown(caller),
             called=called,
             known=secret_slots.shown(self.bot, {k: v for k, v in self.variables.items() if v}),
         )
@@ -157,44 +140,37 @@ class Call:
     def admit(self) -> None:
         if not self.admitted:
             self.admitted = True
-            self.house.accounts.accepted.inc()
+            self.house.accounts.call_began(self.door.kind)
 
-    def _refuse(self) -> None:
-        """As if nobody listened here: FreeSWITCH goes on with its next dialplan action."""
-        log.warning("%s: refused: without the call secret", self.session.name)
-        self.house.accounts.refused.labels("secret").inc()
+    def _refuse(self, error: NotOurs) -> None:
+        """As if nobody listened here: the switch goes on with its next dialplan action."""
+        log.warning("%s: refused: %s", self.door.name, error)
+        self.house.accounts.refused.labels(error.why).inc()
         self.leave.how = "refused"
-        self.session.close()
+        self.door.close()
 
-    def _adopt(self, headers: Mapping[str, str]) -> None:
+    def _adopt(self) -> None:
         """What the dialplan, or an earlier listener, already knows of this call."""
         slots = {}
         for name, slot in self.bot.slots.items():
-            value = headers.get(f"variable_{slot.variable}", "")
+            value = self.door.variable(slot.variable)
             if slot.accepts(value):
                 self.variables[slot.variable] = value
                 slots[name] = secret_slots.SECRET if slot.secret else value
-        intent = headers.get("variable_ai_intent", "")
+        intent = self.door.variable("ai_intent")
         if intent in self.bot.intents:
             self.variables["ai_intent"] = intent
             self.dialog = DialogState(intent, slots)
         else:
             self.dialog = DialogState(None, slots)
-        self.set_variables(
-            {"ai_language": headers.get("variable_ai_language") or self.bot.language}
-        )
+        self.set_variables({"ai_language": self.door.variable("ai_language") or self.bot.language})
 
     def _open_media(self) -> None:
         settings = self.settings
         if self.fault == "media dead":
             raise MediaError("a fault that was asked for")
-        told = self.session.headers.get("Channel-Read-Codec-Rate", "8000")
-        if not (told.isascii() and told.isdigit() and len(told) < 7):
-            raise MediaError("the switch names no rate of its codec")
-        rate = int(told)
-        port = Unicast(settings.media_host, rate)
+        port = self.door.media()
         try:
-            self.session.unicast(*port.address, timeout_s=settings.esl_timeout_ms / 1000)
             place = self.house.vad.open()
         except BaseException:
             port.close()
@@ -218,7 +194,7 @@ class Call:
         self._watch.renew()
         deadline = time.monotonic() + settings.media_timeout_ms / 1000
         while not port.started:
-            # The command was answered with +OK whether or not it worked.
+            # FreeSWITCH answers the command with +OK whether or not it worked.
             if time.monotonic() > deadline:
                 raise MediaError(f"no audio from the switch in {settings.media_timeout_ms} ms")
             self.next(until=min(deadline, time.monotonic() + 0.05))
@@ -253,20 +229,18 @@ class Call:
     def _on_played(self) -> None:
         self._post(self.played)
 
-    def _on_event(self, event: Any) -> None:
-        name = event.get("Event-Name")
-        if name == "DTMF":
-            digit = event.get("DTMF-Digit", "")
-            if digit in DIGITS:
-                self._post(self._on_key, digit)
-        elif name == "CHANNEL_HANGUP":
-            self._post(self._on_hangup)
-        elif name == "CHANNEL_HANGUP_COMPLETE":
-            # Only now it is known who hung up.
-            disposition = event.get("variable_sip_hangup_disposition", "")
-            self._post(self.leave.on_hung_up, event.get("Hangup-Cause", ""), disposition)
-        elif name == "CHANNEL_UNPARK":
-            self._post(self._on_unpark)
+    def key(self, digit: str) -> None:
+        """This and what follows: see doors.Ears."""
+        self._post(self._on_key, digit)
+
+    def hung_up(self) -> None:
+        self._post(self._on_hangup)
+
+    def over(self, cause: str, disposition: str) -> None:
+        self._post(self.leave.on_hung_up, cause, disposition)
+
+    def taken(self) -> None:
+        self._post(self._on_taken)
 
     def redis(self, healthy: bool) -> None:
         """Redis stopped working, or works again."""
@@ -280,16 +254,20 @@ class Call:
         """The listener ends: FreeSWITCH's own menu takes the caller."""
         self._post(self.leave.native_menu, reason, False)
 
+    def over_and_told(self) -> bool:
+        """The connection has ended, and all that came before its end was dealt with."""
+        return self.door.closed.is_set() and self._mailbox.empty
+
     def next(self, until: float | None = None) -> None:
         """Wait for one thing to happen, or for a timer, and deal with it."""
-        if not self._mailbox.next(until) and self.session.closed.is_set():
-            raise SessionClosed("the switch closed the connection")
+        if not self._mailbox.next(until) and self.door.closed.is_set():
+            raise DoorClosed("the switch closed the connection")
 
     def _on_hangup(self) -> None:
         if not self.leave.how:
-            raise SessionClosed("the call is over")
+            raise DoorClosed("the call is over")
 
-    def _on_unpark(self) -> None:
+    def _on_taken(self) -> None:
         """Somebody else has the call: the watchdog, or an operator's own transfer."""
         if not self.leave.how:
             self.house.accounts.failed_over(self)
@@ -371,7 +349,8 @@ class Call:
         clean = {k: clean_value(v) for k, v in values.items()}
         new = {k: v for k, v in clean.items() if self.variables.get(k, "") != v}
         if new:
-            self.session.post_variables(new, self.settings.esl_timeout_ms / 1000)
+            self.door.set_variables(new)
+            self.door.tell("variables", {"values": secret_slots.shown(self.bot, new)})
             self.variables.update(new)
 
     def keyed_in(self, keys: str) -> str:
@@ -387,6 +366,7 @@ class Call:
     def record(self, what: str, **fields: Any) -> None:
         if self.uuid:  # a connection that was refused is no call
             self.house.link.record(self.uuid, what, **fields)
+        self.door.tell(what, fields)
 
     # -- the ways out
 

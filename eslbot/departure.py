@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from eslbot import call_state
 from eslbot.accounts import FINISHED
 from eslbot.chaos.live import write_down
-from eslbot.esl import EslError
-from eslbot.session import SessionClosed, SessionError
+from eslbot.doors import DoorClosed, DoorError
 from workers import secret_slots
 
 if TYPE_CHECKING:
@@ -46,38 +45,38 @@ class Departure:
     def transfer(self, destination: str, why: str) -> None:
         """To one of the bot's destinations; ends our part of the call."""
         target = self._call.bot.destinations[destination]
-        self._hand_over("transferred", f"{why}: {destination}", target.extension, target.context)
+        self._hand_over("transferred", f"{why}: {destination}")
+        self._call.door.transfer(destination, target)
         raise Left
 
     def hang_up(self) -> None:
         self.by_us = True
         self.end("hung up", "the conversation is finished")
-        self._call.session.hangup("NORMAL_CLEARING")
+        self._call.door.hang_up()
         raise Left
 
     def native_menu(self, reason: str, failed: bool) -> None:
         """FreeSWITCH's own menu takes the caller. failed: because something of ours does not
         work."""
         if self.how:
-            self._call.session.close()  # the last way: the dialplan goes on behind it
+            self._call.door.close()  # the last way: the dialplan goes on behind it
             return
         log.warning("%s: native menu: %s", self._call.uuid, reason)
-        settings = self._call.settings
         if failed:
             self._call.house.accounts.failing(self._call)
         try:
-            self._hand_over("native menu", reason, settings.menu_extension, settings.context)
-        except (EslError, SessionError) as error:
+            self._hand_over("native menu", reason)
+            self._call.door.native_menu()
+        except DoorError as error:
             # Closing the socket is the last way: the dialplan goes on behind it.
             log.warning("%s: could not transfer: %s", self._call.uuid, error)
-            self._call.session.close()
+            self._call.door.close()
         self._call.house.accounts.failed_over(self._call)
         raise Left
 
-    def _hand_over(self, end: str, reason: str, extension: str, context: str) -> None:
+    def _hand_over(self, end: str, reason: str) -> None:
         self._call.go(call_state.Event.HAND_OVER)
         self.end(end, reason)
-        self._call.session.transfer(extension, context, self._call.settings.esl_timeout_ms / 1000)
 
     def end(self, end: str, reason: str) -> None:
         """Once: how our part of the call ended, and why."""
@@ -99,23 +98,26 @@ class Departure:
         if self._call.fault:
             fault, end, turns = self._call.fault, self.how, dict(self._outcomes)
             self._call.house.link.put(lambda pipe: write_down(pipe, fault, end, by, turns))
-        raise SessionClosed("the call is over")
+        raise DoorClosed("the call is over")
 
     def accompany(self) -> None:
         """Stay connected, also to a call that went on elsewhere, to learn how it ended."""
         here = self.how in FINISHED
+        if not here and not self._call.door.follows:
+            self._call.door.close()
+            return
         until = time.monotonic() + (LAST_EVENT_S if here else self._call.settings.accompany_s)
         try:
             if self._call.uuid and not here:
-                self._call.session.mute(self._call.settings.esl_timeout_ms / 1000)
-            while time.monotonic() < until and not self._call.session.closed.is_set():
+                self._call.door.let_go()
+            while time.monotonic() < until and not self._call.over_and_told():
                 self._call.next()
-        except (EslError, SessionError):
+        except DoorError:
             pass  # it is over
         except Exception:
             log.exception("%s: accompanied", self._call.uuid)
         finally:
-            self._call.session.close()
+            self._call.door.close()
 
     def turn_ended(self, outcome: str, intervals_ms: Mapping[str, int]) -> None:
         self._outcomes[outcome] += 1

@@ -8,7 +8,7 @@ Source: FreeSWITCH `mod_event_socket.c` (read_packet, parse_command, listener_ru
 Header values of events, and of the reply to `connect`, are percent-encoded; they are decoded
 one by one after the lines were split, so that `%0A` in a caller's name makes no new header.
 
-    EslError
+    EslError (a DoorError)
     ├── RemoteProtocolError   what the switch sent is not this protocol: close the connection
     └── LocalProtocolError    what we were about to send is not safe: nothing was sent
 """
@@ -18,6 +18,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import unquote
+
+from eslbot.doors import DoorError
 
 # `connect` answers with about 170 headers in 7 KB, an event has about 12 KB; variables set by
 # a dialplan add to that.
@@ -35,7 +37,7 @@ _FORBIDDEN = re.compile(r"[${}\r\n\0]")
 _LENGTH = re.compile(r"[0-9]{1,9}")
 
 
-class EslError(Exception):
+class EslError(DoorError):
     """Anything wrong with the event socket's protocol."""
 
 

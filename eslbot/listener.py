@@ -19,12 +19,15 @@ from gevent.event import Event
 
 from eslbot.accounts import Accounts
 from eslbot.call import Call, House
+from eslbot.doors import Door, DoorError
+from eslbot.doors.esl import EslDoor
+from eslbot.doors.servers import Doors
 from eslbot.link import Link
 from eslbot.media.clock import Clock
 from eslbot.metrics_server import MetricsServer
 from eslbot.prompts import Prompts
 from eslbot.server import Server, ServerError
-from eslbot.session import Session, SessionError
+from eslbot.session import Session
 from eslbot.switch_load import SwitchLoad, parse
 from eslbot.vad import Vad
 from workers import streams
@@ -64,12 +67,13 @@ class Listener:
         self._server = Server(
             settings.listen_host,
             settings.listen_port,
-            self._handle,
+            self._take_esl,
             allowed_networks=settings.networks,
             max_connections_per_s=settings.max_calls_per_s,
             refuse=self._refuse,
             on_refused=lambda why: self._accounts.refused.labels(why).inc(),
         )
+        self._doors = Doors(settings, self._accounts, self._handle, self._refuse)
         self._metrics: MetricsServer | None = None
         if settings.metrics_port:
             self._metrics = MetricsServer(
@@ -89,6 +93,7 @@ class Listener:
         gevent.signal_handler(signal.SIGTERM, self._on_sigterm)
         gevent.signal_handler(signal.SIGINT, self._on_sigint)
         self._server.start()
+        self._doors.start()
         self._start_metrics()
         streams.wait_for_redis(self._client, REDIS_WITHIN_S)
         self._link.start()
@@ -102,6 +107,7 @@ class Listener:
         self._finish_calls()
         gevent.killall(tasks)
         self._leave()
+        self._doors.stop()
         self._house.clock.stop()
         clock.join(timeout=0.5)
         self._link.stop()
@@ -119,8 +125,15 @@ class Listener:
 
     # -- calls
 
-    def _handle(self, session: Session) -> None:
-        call = Call(session, self._house)
+    def _take_esl(self, sock: Any, address: Any) -> None:
+        session = Session(address, sock)
+        try:
+            self._handle(EslDoor(session, self._settings))
+        finally:
+            session.close()
+
+    def _handle(self, door: Door) -> None:
+        call = Call(door, self._house)
         self._calls.add(call)
         try:
             call.run()
@@ -198,16 +211,15 @@ class Listener:
 
     def _look_at_switch(self) -> None:
         """Asked by way of a call that is there; no call, no load of ours to shed."""
-        timeout_s = self._settings.esl_timeout_ms / 1000
         while True:
             gevent.sleep(LOOK_AT_SWITCH_S)
-            call = next(iter(self._calls), None)
+            call = next((one for one in self._calls if one.door.watched), None)
             if call is None or not call.uuid:
                 self._load = None
                 continue
             try:
-                self._load = parse(call.session.api("status", timeout_s=timeout_s))
-            except SessionError:
+                self._load = parse(call.door.switch_status())
+            except DoorError:
                 continue
             short = self._short_switch()
             if short:

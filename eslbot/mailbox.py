@@ -30,6 +30,10 @@ class Mailbox:
             return False
         return True
 
+    @property
+    def empty(self) -> bool:
+        return bool(self._waiting.empty())
+
     def timer(self, name: str, in_s: float, action: Callable[[], None]) -> None:
         """Run action after in_s seconds; a timer of that name is replaced."""
         self._timers[name] = (time.monotonic() + in_s, action)

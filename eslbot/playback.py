@@ -6,6 +6,7 @@ ahead of time, and an interruption costs just those.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 RATE = 8000
@@ -41,6 +42,7 @@ class Playback:
         self._said: list[_Sentence] = []
         self._next_at = 0.0  # when the frame after the last one sent is due at the caller
         self.first_frame_at: float | None = None
+        self.on_cut: Callable[[], None] | None = None  # stop() cut something off; must not wait
 
     @property
     def _frame_s(self) -> float:
@@ -167,6 +169,8 @@ class Playback:
             elif total:
                 words = one.text.split()
                 heard.append(" ".join(words[: len(words) * sent // total]))
+        if self.on_cut and (self._queue or self._next_at > now):
+            self.on_cut()
         self._queue.clear()
         self._said.clear()
         self._kept = 0

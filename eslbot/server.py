@@ -1,4 +1,4 @@
-"""Accepts FreeSWITCH's connections: bounded, from known networks, without polling."""
+"""Accepts connections of switches and browsers: bounded, from known networks, without polling."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from typing import Any
 import gevent
 from gevent import socket
 
-from eslbot.session import Session
-
 log = logging.getLogger(__name__)
 
 BACKLOG = 512
@@ -29,8 +27,8 @@ class ServerError(Exception):
 
 
 class Server:
-    """handler(session) runs on a greenlet of its own for each connection, which is closed when
-    it returns.
+    """handler(socket, address) runs on a greenlet of its own for each connection, which is closed
+    when it returns.
 
     refuse(): "" or why there is no room for a call now. A refused connection is closed at once, and
     FreeSWITCH goes on with its next dialplan action. It tries its next host only where connecting
@@ -42,7 +40,7 @@ class Server:
         self,
         host: str,
         port: int,
-        handler: Callable[[Session], None],
+        handler: Callable[[Any, Any], None],
         *,
         allowed_networks: Sequence[Network],
         max_connections_per_s: int,
@@ -149,13 +147,12 @@ class Server:
         return "", ""
 
     def _serve(self, sock: socket.socket, address: object) -> None:
-        session = Session(address, sock)
         try:
-            self._handler(session)
+            self._handler(sock, address)
         except Exception:
             log.exception("a call's handler failed")
         finally:
-            session.close()
+            sock.close()
 
     def stop(self) -> None:
         """Accept no more; open calls go on. Connections that the kernel has accepted already are

@@ -27,6 +27,7 @@ from gevent.queue import Full, Queue
 from greenswitch.esl import ESLProtocol, OutboundSession
 
 from eslbot import esl
+from eslbot.doors import DoorClosed, DoorError
 from eslbot.esl import Event, Message, Parser, RemoteProtocolError
 
 log = logging.getLogger(__name__)
@@ -45,11 +46,11 @@ UNWANTED = tuple(
 NEEDED = ("CHANNEL_ANSWER", "CHANNEL_EXECUTE_COMPLETE", "CHANNEL_UNPARK", "DTMF")
 
 
-class SessionError(Exception):
+class SessionError(DoorError):
     """Anything that ends or disturbs a session."""
 
 
-class SessionClosed(SessionError):
+class SessionClosed(SessionError, DoorClosed):
     """The connection is over; str() says how. A hang-up is an ordinary ending."""
 
 

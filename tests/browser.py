@@ -33,6 +33,7 @@ def chromium() -> str | None:
     kept = Path.home() / ".cache" / "ms-playwright"
     return next((str(path) for path in sorted(kept.glob("chromium-*/chrome-linux*/chrome"))), None)
 
+
 # Chromium reads from descriptor 3 and writes to 4.
 _WITH_PIPES = """
 import fcntl, os, sys
@@ -147,7 +148,7 @@ class Browser:
         return str(self.run(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''"))
 
     def click(self, selector: str) -> None:
-        self.until(f"document.querySelector({json.dumps(selector)})", 20)
+        self.until(f"!!document.querySelector({json.dumps(selector)})", 20)
         self.run(f"document.querySelector({json.dumps(selector)}).click()")
 
     def size(self, width: int, height: int, phone: bool = False) -> None:

@@ -160,7 +160,7 @@ def test_a_call_goes_to_the_menu_at_once_and_not_back(tmp_path: Path):
 
         other = house.dial(number="4441234")
         until(lambda: "Welcome" in house.said(other), 30, "the assistant greets")
-        assert told_first(house, other)["caller"] == "4441234"
+        assert told_first(house, other)["caller_shown"] == "…234"
         other.hangup()
     finally:
         house.stop()

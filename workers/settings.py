@@ -137,6 +137,27 @@ class Settings:
         low=2,
         high=60,
     )
+    # -- other doors
+    websocket_host: str = _set("127.0.0.1", "Address of the WebSocket door.")
+    websocket_port: int = _set(0, "TCP port of the WebSocket door; 0: none.", low=0, high=65535)
+    websocket_networks: str = _set(
+        "127.0.0.0/8,::1/128", "Networks that may connect to it, comma-separated."
+    )
+    websocket_token: str = _set(
+        "",
+        "What a browser's call must bring, 16 characters or more; several, comma-separated. "
+        "Empty: nothing, on loopback only.",
+        secret=True,
+    )
+    websocket_origins: str = _set(
+        "",
+        "Origins of pages that may call, comma-separated (https://console.example.org). "
+        "Empty: those of the same machine.",
+    )
+    audiosocket_host: str = _set("127.0.0.1", "Address on which Asterisk reaches the listener.")
+    audiosocket_port: int = _set(
+        0, "TCP port for Asterisk's AudioSocket and FastAGI; 0: none.", low=0, high=65535
+    )
     # -- media
     media_host: str = _set(
         "127.0.0.1", "Address to which FreeSWITCH sends the caller's audio, UDP."
@@ -276,6 +297,14 @@ class Settings:
         return tuple(ipaddress.ip_network(n.strip()) for n in self.allowed_networks.split(","))
 
     @property
+    def websocket_allowed(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+        return tuple(ipaddress.ip_network(n.strip()) for n in self.websocket_networks.split(","))
+
+    @property
+    def websocket_tokens(self) -> tuple[str, ...]:
+        return tuple(s.strip() for s in self.websocket_token.split(",") if self.websocket_token)
+
+    @property
     def call_secrets(self) -> tuple[str, ...]:
         """The newest first; none: calls need none."""
         return tuple(s.strip() for s in self.call_secret.split(",")) if self.call_secret else ()
@@ -308,13 +337,32 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         settings.networks  # noqa: B018
     except ValueError as error:
         raise SettingsError(f"{PREFIX}ALLOWED_NETWORKS: {_shown(str(error))}") from None
-    for number, secret in enumerate(settings.call_secrets, 1):
+    _check_secrets("CALL_SECRET", "secret", settings.call_secrets)
+    _check_secrets("WEBSOCKET_TOKEN", "token", settings.websocket_tokens)
+    try:
+        settings.websocket_allowed  # noqa: B018
+    except ValueError as error:
+        raise SettingsError(f"{PREFIX}WEBSOCKET_NETWORKS: {_shown(str(error))}") from None
+    open_to_others = settings.websocket_port and not _is_loopback(settings.websocket_host)
+    if open_to_others and not settings.websocket_tokens:
+        raise SettingsError(f"{PREFIX}WEBSOCKET_TOKEN: needed where WEBSOCKET_HOST is no loopback")
+    return settings
+
+
+def _check_secrets(name: str, what: str, secrets: tuple[str, ...]) -> None:
+    for number, secret in enumerate(secrets, 1):
         if not _CALL_SECRET.fullmatch(secret):
             raise SettingsError(
-                f"{PREFIX}CALL_SECRET: secret {number} of {len(settings.call_secrets)}, "
+                f"{PREFIX}{name}: {what} {number} of {len(secrets)}, "
                 f"{len(secret)} characters: 16 to 200 of A-Z a-z 0-9 _ . ~ + / = - are wanted"
             )
-    return settings
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _convert(name: str, one: Any, text: str) -> Any:

@@ -44,6 +44,9 @@ class Port:
     def send(self, frame: bytes) -> None:
         self.sent += 1
 
+    def clear(self) -> None:
+        """Nobody buffers."""
+
     def close(self) -> None:
         """Nothing to close."""
 

@@ -116,7 +116,9 @@ class App:
             session = self.session(request)
             if session is None and endpoint not in OPEN:
                 if self._gate.token:
-                    return redirect("/login") if endpoint == "page" else _error(401, "not logged in")
+                    return (
+                        redirect("/login") if endpoint == "page" else _error(401, "not logged in")
+                    )
                 if endpoint == "page":
                     return self._welcome(self.on_page(request, None))
                 return _error(401, "open / first")

@@ -82,7 +82,7 @@ class Door:
         with contextlib.closing(listener):
             answer = self._shake_hands(listener, key)
             page.sendall(answer)
-            listener.sendall(start_frame(rate, self._token, "console") + early)
+            listener.sendall(start_frame(rate, self._token, "browser") + early)
             for one in (page, listener):
                 one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 one.settimeout(IDLE_S)

@@ -90,7 +90,7 @@ class Feed:
 
     def search(self, query: str, limit: int) -> list[Summary]:
         """The newest first."""
-        found = []
+        found: list[Summary] = []
         for one in reversed(self.calls.values()):
             if len(found) < limit and one.matches(query):
                 found.append(one)
@@ -119,7 +119,7 @@ class Feed:
         if not self._last:
             gevent.sleep(BLOCK_MS / 1000)
             return
-        keys: dict[str, bytes] = {streams.log_key(call): at for call, at in self._last.items()}
+        keys: dict[Any, Any] = {streams.log_key(call): at for call, at in self._last.items()}
         found: Any = self._client.xread(keys, count=200, block=BLOCK_MS)
         for key, entries in found or ():
             call = key.decode().removeprefix(streams.log_key(""))

@@ -1,9 +1,9 @@
 """Who may look, and whose orders count.
 
-    loopback, no token   every page that the machine's own browser opens; the name it was asked for
-                         must be loopback too, so that no name of the internet leads here
-    with a token         whoever gave it once; a cookie for SESSION_S
-    orders (POST)        from a page of this origin, with the session's own CSRF token
+loopback, no token   every page that the machine's own browser opens; the name it was asked for
+                     must be loopback too, so that no name of the internet leads here
+with a token         whoever gave it once; a cookie for SESSION_S
+orders (POST)        from a page of this origin, with the session's own CSRF token
 """
 
 from __future__ import annotations

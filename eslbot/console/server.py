@@ -47,7 +47,7 @@ class Console:
         self._feed = Feed(self._client)
         self._lag_ms = 0.0
         self._health: tuple[float, dict[str, Any]] | None = None
-        self.door = Door(_door(settings), "")
+        self.door = Door(_door(settings), next(iter(settings.websocket_tokens), ""))
         secure = bool(settings.console_cert_file)
         self.app = App(
             self._client,
@@ -111,12 +111,17 @@ class Console:
 
 
 def _door(settings: Settings) -> tuple[str, int] | None:
-    return None
+    port = settings.websocket_port
+    return (settings.websocket_host, port) if port else None
 
 
 def _handler(console: Console) -> type[WSGIHandler]:
-    class Handler(WSGIHandler):
+    class Handler(WSGIHandler):  # type: ignore[misc]
         """Hands the phone's WebSocket to the door, and everything else to the app."""
+
+        def handle(self) -> None:
+            self.socket.settimeout(REQUEST_S)  # also for what a page that sleeps does not take
+            super().handle()
 
         def handle_one_response(self) -> None:
             environ = self.environ

@@ -11,7 +11,11 @@ from typing import Any
 
 MAX_WORDS = 200  # characters that are shown of what was said
 MAX_SEARCHED = 4000  # characters of a call that a search looks at
-# Of those intervals the last one that there is says how long the caller waited.
+SHOWN = (
+    "uuid", "began", "last", "caller", "called", "bot", "listener", "state", "words", "who",
+    "intent", "turns", "failures", "wait_ms", "outcome", "reason",
+)  # fmt: skip
+# Of those intervals the first one that there is says how long the caller waited.
 WAITS = ("first_frame_ms", "first_speech_ms")
 
 
@@ -53,7 +57,7 @@ class Summary:
             told(of)
 
     def _call(self, of: Mapping[str, Any]) -> None:
-        self.caller, self.called = str(of.get("caller", "")), str(of.get("called", ""))
+        self.caller, self.called = str(of.get("caller_shown", "")), str(of.get("called", ""))
         self.bot, self.listener = str(of.get("bot", "")), str(of.get("listener", ""))
         self._find(f"{self.uuid} {self.caller} {self.called} {self.bot}")
 
@@ -110,6 +114,4 @@ class Summary:
 
     def shown(self) -> dict[str, Any]:
         """As JSON, for the page."""
-        names = ("uuid began last caller called bot listener state words who intent turns failures"
-                 " wait_ms outcome reason").split()  # fmt: skip
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in SHOWN}

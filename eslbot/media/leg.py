@@ -7,26 +7,14 @@ playback ─▶ frames out, paced
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
+from eslbot.doors import Port
 from eslbot.endpointing import Endpointer, Event
 from eslbot.playback import Playback
 from eslbot.vad import WINDOW_BYTES
 
 # Windows kept when the clock is late; older audio is dropped, the newest is what counts.
 MAX_WINDOWS = 64
-
-
-class Port(Protocol):
-    """A door's frames; see media/unicast.py."""
-
-    @property
-    def started(self) -> bool: ...
-    @property
-    def frame_bytes(self) -> int: ...
-    def receive(self) -> bytes: ...
-    def send(self, frame: bytes) -> None: ...
-    def close(self) -> None: ...
 
 
 class Leg:
@@ -49,6 +37,7 @@ class Leg:
         self.port = port
         self.endpointer = endpointer
         self.playback = playback
+        playback.on_cut = port.clear
         self.place = place
         self.listening = False
         self.heard_at: float | None = None  # when audio last came, by the clock

@@ -123,5 +123,8 @@ class Unicast:
         except OSError:
             self.unsent += 1
 
+    def clear(self) -> None:
+        """FreeSWITCH has no flush: what was sent will be heard."""
+
     def close(self) -> None:
         self._socket.close()

@@ -6,9 +6,9 @@
 
 import { Resampler } from "./resample.js";
 
-const FIRST_TARGET_MS = 60;
+const FIRST_TARGET_MS = 40;
 const LAST_TARGET_MS = 160;
-const SLACK_MS = 80;
+const SLACK_MS = 40;
 const MAX_MS = 500;
 const SILENCE = 0.002;
 const TELL_EVERY_S = 0.2;

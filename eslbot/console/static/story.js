@@ -80,8 +80,7 @@ export class Story {
   }
 
   on_variables(event) {
-    const { what, at, type, variables, ...rest } = event;
-    Object.assign(this.variables, variables ?? rest);
+    Object.assign(this.variables, event.values ?? {});
   }
 
   on_partial(event) {

@@ -71,7 +71,7 @@ class View {
 
   draw() {
     const { story } = this;
-    const { caller, called, bot, listener } = story.call;
+    const { caller_shown: caller, called, bot, listener } = story.call;
     const waits = story.turns.map(total).filter((ms) => ms !== null).sort((a, b) => a - b);
     this.title.textContent = `${caller || "Unknown"}${called ? ` → ${called}` : ""}`;
     replace(this.sub, `${when(this.began)} · ${bot ?? ""} · `, h("code", {}, this.uuid));

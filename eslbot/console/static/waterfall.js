@@ -7,8 +7,8 @@ import { h, s, seconds } from "./dom.js";
 const STAGES = [
   ["endpoint_ms", "End of speech", "w-end"],
   ["final_ms", "Speech-to-text", "w-stt"],
-  ["first_token_ms", "First token", "w-token"],
-  ["decision_ms", "Decision", "w-llm"],
+  ["decision_ms", "Decision", "w-token"],
+  ["first_sentence_ms", "First sentence", "w-llm"],
   ["first_speech_ms", "First audio", "w-tts"],
   ["first_frame_ms", "Playback", "w-out"],
 ];
