@@ -17,7 +17,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eslbot import ai_off, call_state, numbers
 from eslbot.accounts import Accounts
@@ -39,11 +39,14 @@ from eslbot.playback import Playback
 from eslbot.prompts import Prompts
 from eslbot.vad import Vad, VadError
 from eslbot.watch import Watch
-from workers import secret_slots
+from workers import logs, secret_slots
 from workers.bot import Bot
 from workers.messages import DialogState, Message
 from workers.retry_budget import RetryBudget
 from workers.settings import Settings
+
+if TYPE_CHECKING:
+    from eslbot.traces import Traces
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +63,7 @@ class House:
     prompts: Prompts
     accounts: Accounts
     hedges: RetryBudget  # stages tried once more with the same engine
+    traces: Traces | None = None
     last_tick: float = 0.0
 
 
@@ -123,6 +127,7 @@ class Call:
         self.door.arrive()
         self.admit()
         self.uuid = self.door.uuid
+        logs.CALL.set(self.uuid)
         self.door.attach(self)
         self.house.link.register(self.uuid, self._on_worker)
         self._adopt()
