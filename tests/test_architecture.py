@@ -76,6 +76,7 @@ def test_what_is_pure_does_no_input_and_output(name):
 # the clock must move no deadline.
 TIME_OF_DAY = {
     "eslbot/ai_off.py",
+    "eslbot/console/health.py",
     "eslbot/link.py",
     "eslbot/prompts.py",
     "eslbot/chaos/live.py",

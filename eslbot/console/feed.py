@@ -60,6 +60,7 @@ class Feed:
         self._client = client
         self._last: dict[str, bytes] = {}  # of each log that is read
         self._over: dict[str, float] = {}  # when a call was found to be over; monotonic
+        self._seen: dict[str, float] = {}  # when something of it was read last; monotonic
         self._pages: set[Page] = set()
         self._listeners: set[str] = set()
         self._looked = 0.0
@@ -133,6 +134,7 @@ class Feed:
             self.calls[call].take(float(entry[b"at"]), what, of)
         except (KeyError, ValueError, TypeError, AttributeError):
             return  # not ours
+        self._seen[call] = time.monotonic()
         if self.calls[call].over:
             self._over.setdefault(call, time.monotonic())
         self._tell(call)
@@ -150,19 +152,23 @@ class Feed:
             if call not in self.calls and len(self._last) < MAX_LIVE:
                 self.calls[call] = Summary(call, began=at, last=at)
                 self._last[call] = b"0"
+                self._seen[call] = time.monotonic()
         keys = self._client.scan_iter(streams.listener_key("*"), count=1000)
         self._listeners = {key.decode().removeprefix(streams.listener_key("")) for key in keys}
-        now, today = time.monotonic(), time.time()
+        now = time.monotonic()
         for call in list(self._last):
             one = self.calls[call]
-            gone = one.listener not in self._listeners and today - one.last > MUTE_S
+            gone = one.listener not in self._listeners and now - self._seen[call] > MUTE_S
             if gone and not one.over:
                 one.outcome, one.reason, one.state = "native menu", LOST, "ended"
                 self._tell(call)
             if one.hung_up or gone or now - self._over.get(call, now) > FOLLOW_S:
-                del self._last[call]
-                self._over.pop(call, None)
+                self._forget(call)
         for call in list(self.calls)[: max(0, len(self.calls) - MAX_CALLS)]:
             del self.calls[call]
-            self._last.pop(call, None)
-            self._over.pop(call, None)
+            self._forget(call)
+
+    def _forget(self, call: str) -> None:
+        """Its log is read no more."""
+        for kept in (self._last, self._over, self._seen):
+            kept.pop(call, None)
