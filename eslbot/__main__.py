@@ -18,6 +18,7 @@ import redis
 from eslbot import monitor
 from eslbot.chaos import command as chaos
 from eslbot.loadtest import command as loadtest
+from eslbot.records import command as records
 from workers import logs, streams
 from workers.bot import Bot, BotError
 from workers.bot import load as load_bot
@@ -35,6 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("serve", help="accept calls from FreeSWITCH")
     commands.add_parser("console", help="the web page: a phone, calls, health")
+    records.add_commands(commands)
     commands.add_parser("redis", help="run the Redis that comes along")
     check = commands.add_parser("check", help="is everything set up rightly? (before a start)")
     check.add_argument("bot", nargs="?", help="check this bot's file alone")
@@ -73,6 +75,8 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
         return _serve(settings)
     if arguments.command == "console":
         return _console(settings)
+    if arguments.command in records.COMMANDS:
+        return records.run(arguments, settings)
     if arguments.command == "redis":
         from eslbot import redis_server
 

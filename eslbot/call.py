@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from eslbot.accounts import Accounts
 from eslbot.assistant import Assistant
 from eslbot.call_state import State
 from eslbot.chaos.live import Blindfold, draw
+from eslbot.consent import Consent, Recordings
 from eslbot.departure import Departure, Left
 from eslbot.doors import Door, DoorClosed, DoorError, NotOurs
 from eslbot.endpointing import Endpointer, SpeechEnded, SpeechStarted
@@ -37,11 +39,13 @@ from eslbot.media.unicast import RATE, MediaError
 from eslbot.menu import MenuRun
 from eslbot.playback import Playback
 from eslbot.prompts import Prompts
+from eslbot.records.seal import Seal
 from eslbot.vad import Vad, VadError
 from eslbot.watch import Watch
 from workers import logs, secret_slots
 from workers.bot import Bot
 from workers.messages import DialogState, Message
+from workers.redaction import Private
 from workers.retry_budget import RetryBudget
 from workers.settings import Settings
 
@@ -49,6 +53,9 @@ if TYPE_CHECKING:
     from eslbot.traces import Traces
 
 log = logging.getLogger(__name__)
+
+# Fields of a record that hold a caller's words or values.
+WORDS = ("text", "heard", "said", "known", "slots", "variables")
 
 
 @dataclass(slots=True)
@@ -63,6 +70,8 @@ class House:
     prompts: Prompts
     accounts: Accounts
     hedges: RetryBudget  # stages tried once more with the same engine
+    seal: Seal
+    recordings: Recordings
     traces: Traces | None = None
     last_tick: float = 0.0
 
@@ -81,6 +90,9 @@ class Call:
         self.fault = draw(house.link.chaos)
         self.ai_off = ""  # why an operator keeps the assistant from this call
         self._blindfold = Blindfold(self.fault) if self.fault else None
+        self.bot_sha = self.bot.sha
+        self.leg_id = secrets.token_hex(8)
+        self.private = Private(self.bot)
         self.dialog = DialogState()
         self.variables: dict[str, str] = {}
         self.leg: Leg | None = None
@@ -92,6 +104,7 @@ class Call:
         self._watch = Watch(self)
         self.assistant = Assistant(self)
         self.menu = MenuRun(self)
+        self.consent = Consent(self)
 
     # -- the story
 
@@ -137,6 +150,8 @@ class Call:
         self.record(
             "call",
             bot=self.bot.name,
+            language=self.variables.get("ai_language", ""),
+            caller=self.house.seal.caller(caller),
             caller_shown=numbers.shown(caller),
             called=called,
             known=secret_slots.shown(self.bot, {k: v for k, v in self.variables.items() if v}),
@@ -212,7 +227,7 @@ class Call:
             self.to_menu(f"the assistant is off: {self.ai_off}", failed=False)
         elif reason:
             self.fail(reason)
-        elif not self.say(self.bot.greeting):
+        elif not self.consent.greet():
             self.leave.native_menu("no prompts yet", failed=True)
 
     # -- what happens to it: other greenlets only put into the mailbox
@@ -303,6 +318,7 @@ class Call:
                 self.settings.barge_in_speech_ms if interrupting else self.settings.min_speech_ms
             )
             self.leg.listening = self.state not in (State.LEAVING, State.ENDED)
+        self.consent.look()
 
     @property
     def playback(self) -> Playback:
@@ -369,9 +385,21 @@ class Call:
         return secret_slots.placeholder(slot, keys)
 
     def record(self, what: str, **fields: Any) -> None:
-        if self.uuid:  # a connection that was refused is no call
-            self.house.link.record(self.uuid, what, **fields)
-        self.door.tell(what, fields)
+        """Into the call's log and its record, redacted."""
+        told = {k: self.private.clean_values(v) if k in WORDS else v for k, v in fields.items()}
+        self.door.tell(what, told)
+        if not self.uuid:
+            return  # a connection that was refused is no call
+        self.house.link.record(self.uuid, what, **told)
+        # A turn's parts come with its end, see keep().
+        if what in ("partial", "heard", "decided") or (what == "said" and not told.get("fixed")):
+            return
+        if what not in ("turn", "state"):
+            self.keep(what, told)
+
+    def keep(self, what: str, fields: dict[str, Any]) -> None:
+        """Into the record alone."""
+        self.house.link.keep(self.uuid, self.leg_id, self.bot_sha, what, fields)
 
     # -- the ways out
 
@@ -407,5 +435,6 @@ class Call:
         self._mailbox.no_timers()
         if self.state is not State.ENDED:
             self.go(call_state.Event.CLOSE)
+        self.consent.end()
         if self.leg:
             self.house.clock.remove(self.leg)

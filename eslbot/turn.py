@@ -13,6 +13,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from eslbot.link import Link
 from workers.messages import (
@@ -44,6 +45,7 @@ class Timings:
     last_word: float | None = None  # the end of the caller's speech, before the silence
     endpoint: float | None = None
     final: float | None = None
+    first_sentence: float | None = None
     decision: float | None = None
     first_speech: float | None = None  # the first audio came back
     first_frame: float | None = None  # and went out
@@ -87,6 +89,11 @@ class Turn:
     keyed: bool = False
     outcome: str | None = None
     heard: str | None = None  # None: not known yet
+    told: str = ""  # the same, as others may see it
+    confidence: float | None = None
+    private: dict[str, str] = field(default_factory=dict)  # behind told's placeholders
+    notes: dict[str, Any] = field(default_factory=dict)  # for the record: tools and the like
+    opened_at: float = 0.0  # by the time of day
     decision: Decision | None = None
     sentences: dict[int, str] = field(default_factory=dict)
     sentence_count: int | None = None  # once the answer is complete
@@ -104,6 +111,7 @@ class Turn:
 
     def open(self) -> None:
         """Dispatch its jobs now, at the onset: they are ready when the words are."""
+        self.opened_at = time.time()
         for stage in STAGES[1:] if self.keyed else STAGES:
             self.work[stage] = Work([Attempt(0)])
             self.link.dispatch(self.message, stage)
@@ -213,10 +221,11 @@ class Turn:
         self._feed_heard()
 
     def _feed_heard(self) -> None:
-        self.link.feed(self.message, "llm", Final(self.heard or "", keyed=self.keyed))
+        self.link.feed(self.message, "llm", Final(self.heard or "", 1.0, self.keyed, self.private))
 
     def sentence(self, message: Sentence) -> None:
         """On to the voice."""
+        self.times.first_sentence = self.times.first_sentence or time.monotonic()
         self.sentences[message.index] = message.text
         self.link.feed(self.message, "tts", message)
 
@@ -241,6 +250,6 @@ class Turn:
     def intervals_ms(self) -> dict[str, int]:
         """Milliseconds from the caller's last word to each thing that happened."""
         start = self.times.last_word
-        names = ("endpoint", "final", "decision", "first_speech", "first_frame")
+        names = ("endpoint", "final", "decision", "first_sentence", "first_speech", "first_frame")
         found = {name: getattr(self.times, name) for name in names}
         return {f"{n}_ms": round((at - start) * 1000) for n, at in found.items() if at and start}

@@ -6,6 +6,9 @@
     eslbot:out:LISTENER         stream  all stages → listener   ≤ MAX_OUT_ENTRIES, expires
     eslbot:log:CALL             stream  what happened in a call, for who watches; expires
     eslbot:calls                zset    calls by their beginning; ≤ MAX_CALLS_LISTED, expires
+    eslbot:records              stream  the same of all calls, for the recorder, which deletes what
+                                        it has written; bounded by listeners, expires
+    eslbot:records:refused      list    entries that no database takes; bounded, expires
     eslbot:bot:SHA              string  a bot's definition, JSON; expires, renewed by listeners
     eslbot:worker:ROLE:NAME     string  a worker's engines, slots and the bots it is ready for,
                                         JSON; expires in seconds
@@ -70,6 +73,9 @@ MAX_OUT_ENTRIES = 20_000
 MAX_LOG_ENTRIES = 2_000
 MAX_CALLS_LISTED = 5_000
 CALLS_KEY = "eslbot:calls"
+RECORDS = "eslbot:records"
+RECORDS_REFUSED = "eslbot:records:refused"
+RECORDS_TTL_S = 3 * 86400
 BOT_TTL_S = 3600
 WORKER_TTL_S = 6
 LISTENER_TTL_S = 10

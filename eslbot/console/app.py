@@ -212,16 +212,18 @@ class App:
         return _answer({"calls": self._archive.calls(query, max(1, min(limit, MAX_LISTED)))})
 
     def on_call(self, request: Request, session: Session, uuid: str) -> Response:
-        found = self._archive.call(uuid) if _CALL.fullmatch(uuid) else None
+        found = self._archive.call(uuid, _who(request)) if _CALL.fullmatch(uuid) else None
         if found is None:
             raise Refused(404, "no such call, or it is forgotten by now")
         return _answer(found)
 
     def on_audio(self, request: Request, session: Session, uuid: str) -> Response:
-        path = self._archive.audio(uuid) if _CALL.fullmatch(uuid) else None
-        if path is None:
+        sound = self._archive.audio(uuid, _who(request)) if _CALL.fullmatch(uuid) else None
+        if sound is None:
             raise Refused(404, "there is no recording of this call")
-        return send_from_directory(path.parent, path.name, request.environ, mimetype="audio/wav")
+        response = Response(sound, mimetype="audio/wav")
+        response.make_conditional(request, accept_ranges=True, complete_length=len(sound))
+        return response
 
     def on_live(self, request: Request, session: Session) -> Response:
         """Calls in progress first, then each one that changes."""

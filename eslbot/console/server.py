@@ -53,7 +53,7 @@ class Console:
             self._client,
             login.Gate(settings.console_token),
             self._feed,
-            Archive(self._client, self._feed),
+            Archive(self._client, self._feed, settings),
             self._look,
             "" if self.door.address else "the WebSocket door is closed: ESLBOT_WEBSOCKET_PORT is 0",
             secure,

@@ -10,7 +10,10 @@ from pydantic import Field, StringConstraints, model_validator
 from workers.bot.flow import Destination, Intent, Slot
 from workers.bot.ladder import Ladder
 from workers.bot.menu import Menu, Phrases
+from workers.bot.recording import Recording
+from workers.bot.redaction import Redaction
 from workers.bot.texts import PLACEHOLDER, Model, Name, Phrase, known
+from workers.bot.webhooks import Webhook
 
 
 class Bot(Model):
@@ -24,6 +27,9 @@ class Bot(Model):
     # After so many turns in a row that were not understood, the DTMF menu takes over.
     max_misses: int = Field(2, ge=1, le=9)
     ladder: Ladder = Ladder()
+    redaction: Redaction = Redaction()
+    recording: Recording | None = None
+    webhooks: dict[Name, Webhook] = Field(default_factory=dict, max_length=20)
     slots: dict[Name, Slot] = Field(default_factory=dict)
     tables: dict[Name, dict[str, dict[Name, Phrase]]] = Field(default_factory=dict)
     intents: dict[Name, Intent] = Field(min_length=1, max_length=200)
@@ -70,6 +76,7 @@ class Bot(Model):
         menu = self.menu
         plain = {"greeting": self.greeting, "menu.intro": menu.intro, "menu.retry": menu.retry}
         plain["menu.person_prompt"] = menu.person_prompt
+        plain["recording.consent"] = self.recording.consent if self.recording else ""
         plain |= {f"ladder.filler.say.{n}": t for n, t in enumerate(self.ladder.filler.say)}
         plain |= {f"menu.items.{n}.prompt": item.prompt for n, item in enumerate(menu.items)}
         plain |= {f"phrases.{key}": text for key, text in self.phrases.model_dump().items()}
@@ -109,4 +116,5 @@ class Bot(Model):
         texts += [i.fixed_answer for i in self.intents.values() if i.fixed_answer]
         texts += [d.say for d in self.destinations.values()]
         texts += self.ladder.filler.say
+        texts += [self.recording.consent] if self.recording else []
         return tuple(dict.fromkeys(texts))

@@ -11,7 +11,7 @@ export const stateChip = (call) => call.outcome
 
 export const slow = (ms) => (ms === null ? "" : ms > 1500 ? "slow" : ms > 1000 ? "so-so" : "fast");
 
-const from = (call) => h("a", { href: `#/calls/${encodeURIComponent(call.uuid)}` }, call.caller || "unknown",
+const from = (call) => h("a", { href: `#/calls/${encodeURIComponent(call.uuid)}` }, call.caller || `call ${call.uuid.slice(0, 8)}`,
   call.called ? h("span", { class: "to" }, ` → ${call.called}`) : null);
 
 const words = (call) => h("span", { class: "last-words" },

@@ -36,9 +36,10 @@ class View {
     this.uuid = uuid;
     this.story = new Story();
     this.taken = 0;
+    this.offset = 0;
     this.began = null;
     this.wave = null;
-    this.transcript = new Transcript({ open: true, onLine: (line) => this.wave?.seek(line.at) });
+    this.transcript = new Transcript({ open: true, onLine: (line) => this.wave?.seek(line.at - this.offset) });
     this.title = h("h1", {});
     this.sub = h("p", { class: "sub" });
     this.sound = h("div", { class: "card sound", hidden: true });
@@ -54,15 +55,17 @@ class View {
 
   leave() { this.wave?.leave(); }
 
-  take({ events, audio, audio_began: audioBegan }) {
+  take({ events, audio }) {
     const fresh = events.slice(this.taken);
     this.taken = events.length;
-    this.began ??= audioBegan ?? events[0]?.at ?? 0;
+    this.began ??= events[0]?.at ?? 0;
     for (const event of fresh) this.story.take({ ...event, at: event.at - this.began });
     this.last = (events.at(-1)?.at ?? this.began) - this.began;
-    if (audio && !this.wave) {
+    const over = events.some((event) => event.what === "ended");
+    if (audio !== null && over && !this.wave) {
+      this.offset = audio - this.began; // the recording begins later than the call
       this.wave = new Wave(`/api/calls/${encodeURIComponent(this.uuid)}/audio.wav`,
-        (at) => this.transcript.mark(at));
+        (at) => this.transcript.mark(at + this.offset));
       replace(this.sound, this.wave.element);
       this.sound.hidden = false;
     }
@@ -73,7 +76,7 @@ class View {
     const { story } = this;
     const { caller_shown: caller, called, bot, listener } = story.call;
     const waits = story.turns.map(total).filter((ms) => ms !== null).sort((a, b) => a - b);
-    this.title.textContent = `${caller || "Unknown"}${called ? ` → ${called}` : ""}`;
+    this.title.textContent = `${caller || `Call ${this.uuid.slice(0, 8)}`}${called ? ` → ${called}` : ""}`;
     replace(this.sub, `${when(this.began)} · ${bot ?? ""} · `, h("code", {}, this.uuid));
     const over = story.outcome;
     const facts = [

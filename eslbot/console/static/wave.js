@@ -3,6 +3,7 @@
 import { clock, h } from "./dom.js";
 
 const COLUMNS = 900;
+const MAX_DRAWN = 40_000_000; // bytes, about 20 minutes; a longer one is heard without its picture
 
 export class Wave {
   constructor(url, onTime) {
@@ -51,7 +52,7 @@ export class Wave {
 
   async load(url) {
     const answer = await fetch(url);
-    if (!answer.ok) return;
+    if (!answer.ok || Number(answer.headers.get("content-length")) > MAX_DRAWN) return;
     const bytes = await (await answer.blob()).arrayBuffer();
     const context = new OfflineAudioContext(2, 1, 8000);
     const sound = await context.decodeAudioData(bytes);
