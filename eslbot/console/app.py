@@ -175,7 +175,7 @@ class App:
         address = request.remote_addr or ""
         if not self._gate.may_try(address):
             raise Refused(429, "too many wrong tokens: wait a minute")
-        opened = self._gate.login(_json(request).get("token", ""), address)
+        opened = self._gate.login(str(_json(request).get("token")), address)
         if opened is None:
             log.warning("a wrong token from %s", address)
             raise Refused(401, "wrong token")

@@ -35,7 +35,10 @@ class Archive:
         self._settings = settings
         self._thread = ThreadPool(1)
         self._store: Store | None = None
-        self._sound: tuple[str, bytes] = ("", b"")  # the recording that was heard last
+        self._sound: tuple[tuple[str, int], bytes] = (
+            ("", 0),
+            b"",
+        )  # the recording that was heard last
 
     def calls(self, query: str, limit: int) -> list[dict[str, Any]]:
         """The newest first."""
@@ -47,8 +50,7 @@ class Archive:
     def call(self, uuid: str, who: str) -> dict[str, Any] | None:
         """`uuid`; `events`, each with `at`, `what` and its own fields; `audio`: where there is a
         recording, when it began."""
-        found: Any = self._client.xrange(streams.log_key(uuid), count=streams.MAX_LOG_ENTRIES)
-        events = [event for _, entry in found if (event := _event(entry)) is not None]
+        events = self._events(uuid)
         if not events:
             row = self._ask(lambda store: read.call(store, uuid, who), None)
             if row is None:
@@ -59,23 +61,29 @@ class Archive:
 
     def audio(self, uuid: str, who: str) -> bytes | None:
         """A stereo WAV file: the caller left, the bot right."""
-        if self._sound[0] != uuid:
-            found = self._ask(lambda store: self._read(store, uuid, who), None)
-            if found is None:
-                return None
-            self._sound = (uuid, found)
-        return self._sound[1]
+        told = (event.get("file") for event in self._events(uuid) if event["what"] == "recording")
+        name = next(told, None)
+        found: bytes | None = self._ask(lambda store: self._read(store, uuid, name, who), None)
+        return found
 
-    def _read(self, store: Store, uuid: str, who: str) -> bytes | None:
-        row = next(iter(read.calls(store, read.Query(uuid=uuid), 1)), None)
-        name = (row or {}).get("recording") or ""
+    def _events(self, uuid: str) -> list[dict[str, Any]]:
+        found: Any = self._client.xrange(streams.log_key(uuid), count=streams.MAX_LOG_ENTRIES)
+        return [event for _, entry in found if (event := _event(entry)) is not None]
+
+    def _read(self, store: Store, uuid: str, name: str | None, who: str) -> bytes | None:
+        if name is None:
+            row = next(iter(read.calls(store, read.Query(uuid=uuid), 1)), None)
+            name = (row or {}).get("recording") or ""
         path = recording.folder(self._settings) / name
         if not recording.FILE.fullmatch(name) or not path.exists():
             return None
-        sound = recording.read(path, store.seal.audio_keys)
-        with store.begin() as connection:
-            store.audit(connection, "listened", uuid, who=who)
-        return sound
+        # A player asks for a recording piece by piece.
+        which = (name, path.stat().st_size)
+        if self._sound[0] != which:
+            self._sound = (which, recording.read(path, store.seal.audio_keys))
+            with store.begin() as connection:
+                store.audit(connection, "listened", uuid, who=who)
+        return self._sound[1]
 
     def _ask(self, question: Callable[[Store], Any], otherwise: Any) -> Any:
         if not self.kept:
@@ -140,10 +148,10 @@ def told_again(row: Mapping[str, Any]) -> list[dict[str, Any]]:
     for turn in row["turns"]:
         at = turn["opened_at"] or turn["at"]
         if turn["heard"] is not None:
-            told.append({"at": at, "what": "heard", "text": turn["heard"],
-                         "keyed": bool(turn["keyed"]), "confidence": turn["confidence"]})  # fmt: skip
-            told.append({"at": at, "what": "decided", "intent": turn["intent"],
-                         "slots": turn["slots"], "action": turn["action"]})  # fmt: skip
+            heard = {"text": turn["heard"], "keyed": bool(turn["keyed"])}
+            told.append({**heard, "confidence": turn["confidence"], "at": at, "what": "heard"})
+            decided = {name: turn[name] for name in ("intent", "slots", "action")}
+            told.append({**decided, "at": at, "what": "decided"})
         tools = turn["tools"] if isinstance(turn["tools"], list) else []
         told += [{**tool, "at": at, "what": "tool"} for tool in tools if isinstance(tool, dict)]
         if turn["said"]:

@@ -56,7 +56,6 @@ class Feed:
 
     def __init__(self, client: redis.Redis) -> None:
         self.calls: dict[str, Summary] = {}  # by beginning, the oldest first
-        self.healthy = False
         self._client = client
         self._last: dict[str, bytes] = {}  # of each log that is read
         self._over: dict[str, float] = {}  # when a call was found to be over; monotonic
@@ -102,18 +101,16 @@ class Feed:
     def _run(self) -> None:
         while True:
             try:
-                self._step()
-                self.healthy = True
+                self.step()
             except redis.RedisError as error:
-                if self.healthy:
-                    log.warning("Redis fails: %s", streams.plain(error))
-                self.healthy = False
+                log.warning("Redis fails: %s", streams.plain(error))
                 gevent.sleep(1.0)
             except Exception:
                 log.exception("the feed failed")
                 gevent.sleep(1.0)
 
-    def _step(self) -> None:
+    def step(self) -> None:
+        """Read what there is; waits BLOCK_MS for it. Raises redis.RedisError."""
         if time.monotonic() - self._looked >= LOOK_EVERY_S:
             self._look()
             self._looked = time.monotonic()
