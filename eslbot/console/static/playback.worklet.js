@@ -6,7 +6,7 @@
 
 import { Resampler } from "./resample.js";
 
-const FIRST_TARGET_MS = 40;
+const FIRST_TARGET_MS = 60;
 const LAST_TARGET_MS = 160;
 const SLACK_MS = 40;
 const MAX_MS = 500;
