@@ -214,6 +214,34 @@ def test_a_conversation_in_the_page(world: World, page: Browser):
     # I expect that the page has played the greeting and the answer, sample by sample,
     sent, heard = bots_side(world), played(page)
     question = len(sent) - 8 * 8000  # the answer takes seven seconds
+    assert share_heard(sent[:question], heard) > 0.6
+    assert share_heard(sent[question:], heard) > 0.6
+    assert share_heard(sent[::-1], heard) < 0.2
+    # and that it shows where the time went.
+    page.until("!!document.querySelector('.turn')", 20)
+    page.run("document.querySelector('.turn').open = true")
+    stages = page.run("[...document.querySelectorAll('.fall-name')].map((one) => one.innerText)")
+    assert stages == [
+        "End of speech", "Speech-to-text", "Decision", "First sentence", "First audio", "Playback",
+        "Network",
+    ]  # fmt: skip
+    assert "hours" in page.text(".known")
+    assert "round trip" in page.text(".network")
+
+
+def test_the_same_call_from_outside(world: World, page: Browser):
+    go(page, "live")
+    page.until("document.querySelector('main').innerText.includes('1 call in progress')", 20)
+    row = page.text("tbody tr")
+    assert "browser" in row
+    assert "anything else" in row
+    assert page.run("document.querySelector('[data-view=phone]').classList.contains('busy')")
+
+
+def test_keys_lead_to_the_menu_and_the_mute_button_mutes(page: Browser):
+    go(page, "phone")
+    page.run("[...document.querySelectorAll('.device .quiet')][0].click()")
+    page.until("!!document.querySelector('.device .quiet[aria-pressed=true]')", 5)
     page.run("document.body.dispatchEvent(new KeyboardEvent('keydown', {key: '0', bubbles: 1}))")
     page.until("document.querySelector('.status').innerText === 'Keypad menu'", 20)
     page.until("document.querySelector('.transcript').innerText.includes('press 1')", 20)
