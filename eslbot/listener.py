@@ -309,6 +309,7 @@ class Listener:
             f'  <action application="socket" data="{settings.listen_host}:'
             f'{settings.listen_port} async full"/>',
             "",
+            *_console(settings),
             "A first call without FreeSWITCH, in a second terminal:",
             "  make call",
             '  make call SAY="when are you open"',
@@ -346,3 +347,12 @@ class Listener:
             gevent.sleep(0.02)
         if self._calls:
             log.warning("%d calls were not handed over", len(self._calls))
+
+
+def _console(settings: Settings) -> list[str]:
+    """Where the browser's phone is, if there is a door for it."""
+    if not settings.websocket_port:
+        return []
+    scheme = "https" if settings.console_cert_file else "http"
+    address = f"{scheme}://{settings.console_host}:{settings.console_port}/"
+    return ["A phone in the browser, and all calls (eslbot console):", f"  {address}", ""]

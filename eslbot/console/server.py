@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import ssl
 import time
 from typing import Any
 
@@ -58,7 +59,6 @@ class Console:
             "" if self.door.address else "the WebSocket door is closed: ESLBOT_WEBSOCKET_PORT is 0",
             secure,
         )
-        tls = {"certfile": settings.console_cert_file, "keyfile": settings.console_key_file}
         self._server = WSGIServer(
             (settings.console_host, settings.console_port),
             self.app,
@@ -66,7 +66,7 @@ class Console:
             error_log=log,
             handler_class=_handler(self),
             spawn=Pool(MAX_CONNECTIONS),
-            **(tls if secure else {}),
+            **({"ssl_context": _tls(settings)} if secure else {}),
         )
 
     def run(self) -> None:
@@ -113,6 +113,19 @@ class Console:
 def _door(settings: Settings) -> tuple[str, int] | None:
     port = settings.websocket_port
     return (settings.websocket_host, port) if port else None
+
+
+def _tls(settings: Settings) -> ssl.SSLContext:
+    """Raises ConsoleError."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    certificate, key = settings.console_cert_file, settings.console_key_file
+    try:
+        context.load_cert_chain(certificate, key or None)
+    except OSError as error:
+        cause = getattr(error, "reason", None) or error.strerror or str(error)
+        named = f"{certificate}, {key}" if key else certificate
+        raise ConsoleError(f"ESLBOT_CONSOLE_CERT_FILE: {named}: {cause}") from None
+    return context
 
 
 def _handler(console: Console) -> type[WSGIHandler]:

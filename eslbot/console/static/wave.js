@@ -9,13 +9,14 @@ export class Wave {
   constructor(url, onTime) {
     this.onTime = onTime;
     this.peaks = null;
+    this.names = ["Caller", "Bot"].map((name) => h("span", { class: `wave-name ${name.toLowerCase()}` }, name));
     this.audio = h("audio", { src: url, controls: true, preload: "metadata", "aria-label": "Recording of the call" });
     this.canvas = h("canvas", { class: "wave", role: "slider", tabindex: "0", "aria-label": "Place in the recording",
       onclick: (event) => this.seek((event.offsetX / this.canvas.clientWidth) * this.length),
       onkeydown: (event) => this.key(event) });
     this.element = h("div", {},
       h("div", { class: "wave-box" },
-        h("span", { class: "wave-name caller" }, "Caller"), h("span", { class: "wave-name bot" }, "Bot"), this.canvas),
+        this.names, this.canvas),
       this.audio);
     this.audio.addEventListener("timeupdate", () => { onTime(this.audio.currentTime); this.draw(); });
     this.redraw = () => this.draw();
@@ -80,8 +81,8 @@ export class Wave {
     canvas.height = height * ratio;
     const pen = canvas.getContext("2d");
     pen.scale(ratio, ratio);
-    const style = getComputedStyle(canvas);
-    const colours = [style.getPropertyValue("--wave-caller"), style.getPropertyValue("--wave-bot")];
+    // As their names are written: a canvas does not know the colours' variables.
+    const colours = this.names.map((name) => getComputedStyle(name).color);
     const half = height / 2;
     this.peaks?.forEach((peaks, channel) => {
       pen.fillStyle = colours[channel];
@@ -93,7 +94,7 @@ export class Wave {
     });
     const at = this.audio.currentTime;
     if (this.length) {
-      pen.fillStyle = style.color;
+      pen.fillStyle = getComputedStyle(canvas).color;
       pen.fillRect((at / this.length) * width, 0, 1.5, height);
     }
     canvas.setAttribute("aria-valuemin", "0");
