@@ -81,10 +81,10 @@ class Listener:
         clock = Clock(vad, self._on_tick)
         prompts = Prompts(Path(settings.state_dir), bot)
         hedges = RetryBudget(HEDGE_PERCENT)
-        self._traces = self._open_traces()
         seal = load_seal(settings)
         key = seal.audio_keys[0] if seal.audio_keys else None
         recordings = Recordings(folder(settings), key, settings.recording_max_s)
+        self._traces = self._open_traces()
         self._house = House(
             settings,
             bot,

@@ -34,7 +34,8 @@ RULES = {
         *(f"~rq:queue:{stage}" for stage in STAGES), "~rq:queues ~rq:job:*",
         CONNECTION, SCRIPTS, "+info|server",  # `eslbot check` asks for the version
         "+get +set +mget +del +expire +scan +sadd +xadd +xread +xtrim +xlen +xrange +xdel",
-        "+rpush +lpush +ltrim +lrange +llen +hgetall +zadd +zremrangebyscore +zremrangebyrank",
+        "+rpush +lpush +ltrim +lrange +llen +lindex +hgetall +zadd",
+        "+zremrangebyscore +zremrangebyrank",
     ],
     WORKER: [
         TURNS, SHARED, "~eslbot:probed:* ~rq:* &rq:pubsub:*",

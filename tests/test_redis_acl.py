@@ -148,11 +148,11 @@ def test_the_listener_may_order_faults_and_workers_may_look(house: House, passwo
 
 def test_the_listener_takes_words_out_of_a_calls_log(house: House, passwords):
     listener = as_user(house, LISTENER, passwords[LISTENER])
-    for what in ("heard", "partial", "said"):
-        listener.xadd("eslbot:log:test", {"at": "1", "what": what, "fields": "{}"})
-    listener.eval(FORGET_HEARD, 1, "eslbot:log:test")
+    for at, what in ((1.5, "heard"), (2.5, "heard"), (2.5, "partial"), (2.5, "said")):
+        listener.xadd("eslbot:log:test", {"at": str(at), "what": what, "fields": "{}"})
+    listener.eval(FORGET_HEARD, 1, "eslbot:log:test", "2.000")
     left = as_user(house, "admin", ADMIN).xrange("eslbot:log:test")
-    assert [fields[b"what"] for _, fields in left] == [b"said"]
+    assert [fields[b"what"] for _, fields in left] == [b"heard", b"said"]
     assert denied(house) == set()
 
 
