@@ -206,7 +206,9 @@ class Call:
             pause_ms=settings.speculate_ms,
         )
         playback = Playback(
-            port.frame_bytes, settings.playback_lead_frames, settings.playback_max_s
+            port.frame_bytes,
+            max(settings.playback_lead_frames, port.lead_frames),
+            settings.playback_max_s,
         )
         self.leg = Leg(port, endpointer, playback, place, self._on_speech, self._on_played)
         self.house.clock.add(self.leg)
@@ -259,6 +261,9 @@ class Call:
     def over(self, cause: str, disposition: str) -> None:
         self._post(self.leave.on_hung_up, cause, disposition)
 
+    def media_gone(self, reason: str) -> None:
+        self._post(self._on_media_gone, reason)
+
     def taken(self) -> None:
         self._post(self._on_taken)
 
@@ -286,6 +291,10 @@ class Call:
     def _on_hangup(self) -> None:
         if not self.leave.how:
             raise DoorClosed("the call is over")
+
+    def _on_media_gone(self, reason: str) -> None:
+        if not self.leave.how:
+            raise MediaError(reason)
 
     def _on_taken(self) -> None:
         """Somebody else has the call: the watchdog, or an operator's own transfer."""

@@ -55,9 +55,10 @@ class Event(Mapping[str, str]):
     The first of two headers with one name counts.
     """
 
-    __slots__ = ("_decoded", "_raw")
+    __slots__ = ("_decoded", "_raw", "body")
 
-    def __init__(self, block: bytes, encoded: bool) -> None:
+    def __init__(self, block: bytes, encoded: bool, body: bytes = b"") -> None:
+        self.body = body  # an event's own, b"" where it has none
         self._raw: dict[str, str] = {}
         for line in block.decode("utf-8", "replace").split("\n"):
             name, colon, value = line.partition(":")
@@ -101,14 +102,14 @@ class Message:
         return self.body.decode("utf-8", "replace").strip()
 
     def event(self) -> Event:
-        """The event in a text/event-plain. Its own body, if any, is left aside.
+        """The event in a text/event-plain.
 
         Raises RemoteProtocolError where it has too many headers.
         """
-        block = self.body.partition(b"\n\n")[0]
+        block, _, body = self.body.partition(b"\n\n")
         if block.count(b"\n") >= MAX_HEADERS:
             raise RemoteProtocolError(f"an event of more than {MAX_HEADERS} headers")
-        return Event(block, encoded=True)
+        return Event(block, encoded=True, body=body)
 
 
 class Parser:

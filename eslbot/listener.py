@@ -177,7 +177,8 @@ class Listener:
     def _take_esl(self, sock: Any, address: Any) -> None:
         session = Session(address, sock)
         try:
-            self._handle(EslDoor(session, self._settings))
+            tickets = self._doors.tickets if self._settings.websocket_port else None
+            self._handle(EslDoor(session, self._settings, tickets))
         finally:
             session.close()
 
@@ -302,6 +303,13 @@ class Listener:
         for stage, those in self._link.workers.items():
             one = those[0]
             lines.append(f"  {stage}: {one['engine']} ({one['why']}), {len(those)} process(es)")
+        if settings.websocket_port:
+            lines.append(
+                f"  WebSocket: ws://{settings.websocket_host}:{settings.websocket_port}/call"
+            )
+        if settings.audiosocket_port:
+            at = f"{settings.audiosocket_host}:{settings.audiosocket_port}"
+            lines.append(f"  Asterisk: AudioSocket and FastAGI on {at}")
         lines += [
             f"  bot: {self._bot.name} ({settings.bot})",
             "",

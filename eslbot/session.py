@@ -282,6 +282,16 @@ class Session(OutboundSession):  # type: ignore[misc]
         if result.successful() and result.value.reply.startswith("-"):
             log.error("%s: the switch did not take variables", self.name)
 
+    def subscribe_custom(self, subclass: str, timeout_s: float) -> None:
+        """Events of a module, too; of this call alone, as those of myevents."""
+        packet = esl.command("event", "plain", "CUSTOM", subclass)
+        _accepted(self.exchange(packet, timeout_s=timeout_s)[0].reply)
+
+    def play_next(self, path: str, timeout_s: float) -> None:
+        """Play a file after those that play already; does not wait for its end."""
+        packet = esl.execute("playback", path, str(uuids.uuid4()), lock=True)
+        _accepted(self.exchange(packet, timeout_s=timeout_s)[0].reply)
+
     def mute(self, timeout_s: float) -> None:
         """From now on no events but the call's end."""
         self.exchange(esl.command("nixevent", *UNWANTED, *NEEDED), timeout_s=timeout_s)

@@ -39,12 +39,13 @@ class Line:
         self.rate = rate
         self.where = "dialplan"
         self.recording = Recording(rate, 20, True)
-        self.most_at_once = 0  # frames that came between two ticks, after the first second
+        self.ahead_s = 0.0  # sound that had come before its time, at the most
         self.ended = Event()
         self._frame = rate * 2 // 50
         self._to_say = bytearray()
         self._heard = bytearray()
-        self._came = 0
+        self._came_s = 0.0
+        self._began = 0.0
 
     def say(self, pcm: bytes) -> None:
         self._to_say += pcm
@@ -76,6 +77,7 @@ class Line:
 
     def _begin(self) -> None:
         self.where = "socket"
+        self._began = time.monotonic()
         CLOCK.add(TICK_S, self._tick)
 
     def _tick(self) -> bool:
@@ -85,9 +87,6 @@ class Line:
         del self._to_say[: self._frame]
         if self.where == "socket":
             self._send_sound(spoken)
-            if self.recording.ticks > 50:
-                self.most_at_once = max(self.most_at_once, self._came)
-            self._came = 0
         heard = bytes(self._heard[: self._frame]).ljust(self._frame, b"\0")
         del self._heard[: self._frame]
         self.recording.tick(spoken.ljust(self._frame, b"\0"), heard)
@@ -97,7 +96,8 @@ class Line:
         raise NotImplementedError
 
     def _hear(self, pcm: bytes) -> None:
-        self._came += 1
+        self._came_s += len(pcm) / 2 / self.rate
+        self.ahead_s = max(self.ahead_s, self._came_s - (time.monotonic() - self._began))
         self._heard += pcm
 
 
@@ -110,7 +110,7 @@ class Web:
         self.code: int | None = None  # what the server closed with; 0: without a word
         self.reason = ""
         self.status: int | None = None  # of a handshake that was refused
-        protocols = [headers.pop("protocol", "eslbot.call.v1")]
+        protocols = [p for p in [headers.pop("protocol", "eslbot.call.v1")] if p]
         more = [(k.encode(), v.encode()) for k, v in headers.items()]
         self.send(Request("127.0.0.1", path, subprotocols=protocols, extra_headers=more))
         self._waiting: list[Any] = []

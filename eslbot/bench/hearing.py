@@ -37,6 +37,10 @@ class Port:
         self._at = at
         self.sent = 0
 
+    @property
+    def lead_frames(self) -> int:
+        return 0
+
     def receive(self) -> bytes:
         self._at = (self._at + FRAME) % len(self._audio)
         return self._audio[self._at : self._at + FRAME]

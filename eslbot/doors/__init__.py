@@ -49,6 +49,10 @@ class Port(Protocol):
     def started(self) -> bool: ...
     @property
     def frame_bytes(self) -> int: ...
+    @property
+    def lead_frames(self) -> int:
+        """Frames that have to be ahead of time here, at the least."""
+
     def receive(self) -> bytes: ...
     def send(self, frame: bytes) -> None: ...
     def clear(self) -> None:
@@ -69,6 +73,9 @@ class Ears(Protocol):
 
     def over(self, cause: str, disposition: str) -> None:
         """The same, and who ended it; see accounts.BY_CALLER."""
+
+    def media_gone(self, reason: str) -> None:
+        """No sound comes or goes any more."""
 
     def taken(self) -> None:
         """Somebody else has the caller now."""

@@ -46,6 +46,11 @@ class Kept:
         while len(self._kept) > MAX_KEPT:
             self._kept.popitem(last=False)
 
+    def fresh(self, within_s: float) -> bool:
+        """Whether something was put there in the last seconds, and not taken yet."""
+        last = next(reversed(self._kept.values()), (0.0, {}))[0]
+        return last - KEEP_S > time.monotonic() - within_s
+
     def take(self, uuid: str) -> dict[str, str] | None:
         """Once."""
         until, values = self._kept.pop(uuid, (0.0, {}))

@@ -32,10 +32,11 @@ class BrowserDoor(TcpDoor):
 
     kind = "browser"
 
-    def __init__(self, sock: Any) -> None:
+    def __init__(self, sock: Any, web: WebSocket) -> None:
         super().__init__(sock)
         self.uuid = str(uuids.uuid4())
-        self.web = WebSocket(sock, protocol.MAX_SOUND, self._lost)
+        self.web = web
+        web.on_lost = self._lost
         self._began = time.monotonic()
         self._port: StreamPort | None = None
         self._rate = 8000

@@ -21,7 +21,8 @@ from eslbot.doors import Door, NotOurs, agi, audiosocket_wire
 from eslbot.doors import browser_protocol as browser
 from eslbot.doors.audiosocket import AudioSocketDoor, Shelves
 from eslbot.doors.browser import BrowserDoor
-from eslbot.doors.websocket import Knock, WebSocketError
+from eslbot.doors.modules import MAX_MESSAGE, MAX_TICKET, MODULES, ModulePort, Tickets, carry
+from eslbot.doors.websocket import Knock, WebSocket, WebSocketError
 from eslbot.server import Server, ServerError
 from workers.settings import Settings
 
@@ -31,6 +32,7 @@ MAX_GREETING = 64  # connections of one port that have not said yet who they are
 PER_CALL = 4  # connections that a call may take, with those around it
 FIRST_S = 2.0
 AGI_S = 2.0
+LAST_QUESTION_S = 1.0
 SAME_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 
@@ -51,6 +53,7 @@ class Doors:
         self._recent: deque[float] = deque(maxlen=settings.max_calls_per_s)
         self._greeting = 0
         self.shelves = Shelves()
+        self.tickets = Tickets()
         self._origins = tuple(o.strip() for o in settings.websocket_origins.split(",") if o)
         self._servers: list[tuple[str, Server]] = []
         if settings.websocket_port:
@@ -61,7 +64,12 @@ class Doors:
                       self._asterisk, settings.networks)  # fmt: skip
 
     def _add(
-        self, name: str, host: str, port: int, take: Callable[[Any, Any], None], networks: Any
+        self,
+        name: str,
+        host: str,
+        port: int,
+        take: Callable[[Any, Any], None],
+        networks: Any,
     ) -> None:
         server = Server(
             host,
@@ -82,6 +90,10 @@ class Doors:
                 raise ServerError(f"ESLBOT_{name}: {error}") from None
 
     def stop(self) -> None:
+        """A dialplan whose call has just ended may still ask, for a second."""
+        until = monotonic() + LAST_QUESTION_S
+        while self.shelves.ended.fresh(LAST_QUESTION_S) and monotonic() < until:
+            gevent.sleep(0.02)
         for _, server in self._servers:
             server.stop()
 
@@ -120,10 +132,43 @@ class Doors:
     # -- WebSocket
 
     def _websocket(self, sock: Any, address: Any) -> None:
-        door = BrowserDoor(sock)
+        web = WebSocket(sock, max(browser.MAX_SOUND, MAX_MESSAGE))
+        knock: list[Knock] = []
+        if not self._greeted(lambda: knock.append(web.open(self._admit))):
+            web.finish()
+        elif knock[0].path == "/call":
+            self._browser(sock, web)
+        else:
+            self._module(web, knock[0].path[1:])
+
+    def _module(self, web: WebSocket, kind: str) -> None:
+        """The sound of a call that is here already, by the event socket."""
+        found: list[ModulePort] = []
 
         def greet() -> None:
-            door.web.open(self._admit)
+            with gevent.Timeout(FIRST_S, False):
+                first = web.receive()
+                if isinstance(first, str) and len(first) <= MAX_TICKET:
+                    port = self.tickets.redeem(first.strip(), kind)
+                    if port is not None:
+                        found.append(port)
+                        return
+            web.close(browser.UNAUTHORISED, "no ticket of a call")
+            raise NotOurs("token", f"{kind}: no ticket of a call")
+
+        try:
+            if self._greeted(greet):
+                carry(web, found[0])
+        except WebSocketError as error:
+            log.warning("%s: %s", kind, error)
+        finally:
+            web.close(1000, "")
+            web.finish()
+
+    def _browser(self, sock: Any, web: WebSocket) -> None:
+        door = BrowserDoor(sock, web)
+
+        def greet() -> None:
             why = self._refuse()
             if why:  # before its microphone is on
                 door.refuse(why)
@@ -144,6 +189,10 @@ class Doors:
             door.close()
 
     def _admit(self, knock: Knock) -> tuple[int, str | None]:
+        module = MODULES.get(knock.path[1:])
+        if module is not None:
+            offered = module.subprotocol in knock.protocols
+            return 0, module.subprotocol if offered else None
         if knock.path != "/call":
             return 404, None
         if browser.SUBPROTOCOL not in knock.protocols:

@@ -7,12 +7,14 @@ nothing is disconnected.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
 import gevent
+from gevent import socket
 from wsproto import ConnectionType, WSConnection
 from wsproto.connection import ConnectionState
 from wsproto.events import (
@@ -56,11 +58,12 @@ class Knock:
 class WebSocket:
     """open(), then receive() until it is None; send…() from any greenlet, without waiting."""
 
-    def __init__(self, sock: Any, max_message: int, on_lost: Callable[[str], None]) -> None:
+    def __init__(self, sock: Any, max_message: int) -> None:
         self._sock = sock
         self._max_message = max_message
         self._wire = WSConnection(ConnectionType.SERVER)
-        self._out = Outflow(sock, on_lost)
+        self.on_lost: Callable[[str], None] = lambda reason: None
+        self._out = Outflow(sock, self._lost)
         self._ready: list[str | bytes] = []
         self._parts: list[str | bytes] = []
         self._size = 0
@@ -148,6 +151,9 @@ class WebSocket:
             self._count_ping()
             self._put(event.response())
         elif isinstance(event, CloseConnection):
+            if self._wire.state is ConnectionState.OPEN:
+                # wsproto's way to say that this is no WebSocket frame.
+                raise self._refusal("no WebSocket frame", int(event.code))
             self._ended = True
             if self._wire.state is ConnectionState.REMOTE_CLOSING:
                 self._put(event.response())
@@ -165,6 +171,12 @@ class WebSocket:
         return WebSocketError(reason, code)
 
     # -- out
+
+    def _lost(self, reason: str) -> None:
+        """Of the writer: who reads has to notice, too."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+        self.on_lost(reason)
 
     def send_text(self, text: str) -> None:
         self._put(TextMessage(text))

@@ -86,6 +86,10 @@ class StreamPort:
         self._last = now
         self._audio += self._down.feed(pcm)
 
+    @property
+    def lead_frames(self) -> int:
+        return 0
+
     def receive(self) -> bytes:
         if self._audio:
             found = bytes(self._audio)

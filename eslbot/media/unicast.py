@@ -72,6 +72,10 @@ class Unicast:
         """Bytes of a frame at 8000 Hz; 320 for 20 ms, which it is before the first datagram."""
         return self._wire_bytes * RATE // self._rate if self._wire_bytes else 320
 
+    @property
+    def lead_frames(self) -> int:
+        return 0
+
     def receive(self) -> bytes:
         """All audio that has come since: L16 mono 8000 Hz, b"" when there is none."""
         parts = []
