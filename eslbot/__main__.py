@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-if sys.argv[1:2] == ["serve"]:
+if sys.argv[1:2] in (["serve"], ["console"]):
     # redis-py's sockets must not stop the other calls; before anything imports a socket.
     from gevent import monkey
 
@@ -35,6 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="eslbot", description="A voice bot behind FreeSWITCH.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("serve", help="accept calls from FreeSWITCH")
+    commands.add_parser("console", help="the web page: a phone, calls, health")
     records.add_commands(commands)
     commands.add_parser("redis", help="run the Redis that comes along")
     check = commands.add_parser("check", help="is everything set up rightly? (before a start)")
@@ -72,6 +73,8 @@ def main(argv: list[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace, settings: Settings) -> int:
     if arguments.command == "serve":
         return _serve(settings)
+    if arguments.command == "console":
+        return _console(settings)
     if arguments.command in records.COMMANDS:
         return records.run(arguments, settings)
     if arguments.command == "redis":
@@ -127,6 +130,18 @@ def _serve(settings: Settings) -> int:
         raise Trouble(f"REDIS_URL: {streams.plain(error)}") from None
     except VadError as error:
         raise Trouble(str(error)) from None
+    return 0
+
+
+def _console(settings: Settings) -> int:
+    from eslbot.console.server import Console, ConsoleError
+
+    try:
+        Console(settings).run()
+    except ConsoleError as error:
+        raise Trouble(str(error)) from None
+    except ValueError as error:
+        raise Trouble(f"REDIS_URL: {streams.plain(error)}") from None
     return 0
 
 

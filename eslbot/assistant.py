@@ -463,11 +463,12 @@ class Assistant:
         del self._history[: max(0, len(self._history) - keep)]
         intervals = turn.intervals_ms()
         self._call.leave.turn_ended(outcome, intervals)
-        more = {"interrupted": True} if interrupted else {}
+        more = self._call.door.network() | ({"interrupted": True} if interrupted else {})
         if self._call.house.traces:
             self._call.house.traces.turn(self._call.uuid, number, outcome, turn.times, turn.level)
         self._call.record("turn", number=number, outcome=outcome, **intervals, **more)
-        self._call.keep("turn", turn_record(turn, number, said, interrupted, self._call.private))
+        kept = turn_record(turn, number, said, interrupted, self._call.private)
+        self._call.keep("turn", kept | self._call.door.network())
 
 
 def _once_over(turn: Turn, act: Callable[[], None]) -> None:

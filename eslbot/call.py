@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from eslbot import call_state
+from eslbot import ai_off, call_state, numbers
 from eslbot.accounts import Accounts
 from eslbot.assistant import Assistant
 from eslbot.call_state import State
@@ -90,6 +90,7 @@ class Call:
         self.state = State.CONNECTING
         self.admitted = False  # it counts as a call of ours
         self.fault = draw(house.link.chaos)
+        self.ai_off = ""  # why an operator keeps the assistant from this call
         self._blindfold = Blindfold(self.fault) if self.fault else None
         self.bot_sha = self.bot.sha
         self.leg_id = secrets.token_hex(8)
@@ -145,12 +146,16 @@ class Call:
         self.door.attach(self)
         self.house.link.register(self.uuid, self._on_worker)
         self._adopt()
+        caller, called = (numbers.clean(one) for one in self.door.numbers())
+        self.ai_off = ai_off.why_off(self.house.link.ai_off, self.uuid, caller, called)
         self.door.answer()
         self.record(
             "call",
             bot=self.bot.name,
             language=self.variables.get("ai_language", ""),
-            caller=self.house.seal.caller(""),
+            caller=self.house.seal.caller(caller),
+            caller_shown=numbers.shown(caller),
+            called=called,
             known=secret_slots.shown(self.bot, {k: v for k, v in self.variables.items() if v}),
         )
 
@@ -235,7 +240,9 @@ class Call:
         assert self.leg is not None
         self.leg.listening = True
         reason = self.house.link.unable()
-        if reason:
+        if self.ai_off:
+            self.to_menu(f"the assistant is off: {self.ai_off}", failed=False)
+        elif reason:
             self.fail(reason)
         elif not self.consent.greet():
             self.leave.native_menu("no prompts yet", failed=True)
@@ -328,7 +335,7 @@ class Call:
 
     def go(self, event: call_state.Event) -> None:
         self.state = call_state.after(self.state, event)
-        self.door.tell("state", {"state": self.state.value})
+        self.record("state", state=self.state.value)
         if self.leg:
             interrupting = self.state is State.SPEAKING
             self.leg.endpointer.min_speech_ms = (
@@ -409,12 +416,14 @@ class Call:
     def record(self, what: str, **fields: Any) -> None:
         """Into the call's log and its record, redacted."""
         told = {k: self.private.clean_values(v) if k in WORDS else v for k, v in fields.items()}
-        self.house.link.record(self.uuid, what, **told)
         self.door.tell(what, told)
+        if not self.uuid:
+            return  # a connection that was refused is no call
+        self.house.link.record(self.uuid, what, **told)
         # A turn's parts come with its end, see keep().
         if what in ("partial", "heard", "decided") or (what == "said" and not told.get("fixed")):
             return
-        if what != "turn":
+        if what not in ("turn", "state"):
             self.keep(what, told)
 
     def keep(self, what: str, fields: dict[str, Any]) -> None:

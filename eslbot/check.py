@@ -9,6 +9,7 @@ from pathlib import Path
 
 import redis
 
+from eslbot.console import login
 from eslbot.records.store import Store, StoreError
 from eslbot.records.webhooks import read_secrets
 from eslbot.redis_server import NoRedis, binary
@@ -25,6 +26,7 @@ def check(settings: Settings) -> int:
         *_bot(settings),
         *_port("ESLBOT_LISTEN_PORT", settings.listen_host, settings.listen_port),
         *_metrics(settings),
+        *_console(settings),
         *_redis(settings),
         *_state_dir(settings),
     ]
@@ -79,6 +81,14 @@ def _metrics(settings: Settings) -> list[str]:
     if not settings.metrics_port:
         return []
     return _port("ESLBOT_METRICS_PORT", settings.metrics_host, settings.metrics_port)
+
+
+def _console(settings: Settings) -> list[str]:
+    try:
+        login.check(settings.console_host, settings.console_token)
+    except login.NotSafe as error:
+        return [str(error)]
+    return _port("ESLBOT_CONSOLE_PORT", settings.console_host, settings.console_port)
 
 
 def _redis(settings: Settings) -> list[str]:

@@ -20,6 +20,7 @@ import redis
 from gevent.event import Event
 from gevent.queue import Full, Queue
 
+from eslbot import ai_off
 from eslbot.chaos import live as chaos
 from eslbot.outbox import Outbox
 from workers import streams
@@ -67,6 +68,7 @@ class Link:
         self.healthy = False
         self.about: Callable[[], dict[str, Any]] = dict  # what others may know of this listener
         self.chaos: chaos.Order | None = None
+        self.ai_off: list[tuple[str, ai_off.Order]] = []
         self.lost = 0  # writes that never reached Redis
         self.workers: dict[str, list[dict[str, Any]]] = {stage: [] for stage in streams.STAGES}
         self.outbox = Outbox(client, listener, records_backlog)
@@ -138,12 +140,16 @@ class Link:
 
     def record(self, call: str, what: str, **fields: Any) -> None:
         """Append to the call's log, for who watches; see streams.py."""
+        if what == "call":
+            fields["listener"] = self._listener
         entry = {"at": f"{time.time():.3f}", "what": what, "fields": json.dumps(fields)}
         key = streams.log_key(call)
 
         def write(pipe: Any) -> None:
             pipe.xadd(key, entry, maxlen=streams.MAX_LOG_ENTRIES, approximate=True)
             pipe.expire(key, LOG_TTL_S)
+            if what == "call":
+                streams.enlist(pipe, call, float(entry["at"]), LOG_TTL_S)
 
         self._put(write)
 
@@ -247,6 +253,7 @@ class Link:
                     self.workers[stage] = list(streams.living(self._client, stage))
                 streams.introduce(self._client, self._listener, self.about())
                 self.chaos = chaos.look(self._client)
+                self.ai_off = ai_off.look(self._client)
                 self.outbox.look()
                 if self.outbox.kept:
                     self._put(_nothing)

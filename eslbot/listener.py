@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,9 +76,9 @@ class Listener:
             settings.records_backlog if settings.records == "on" else 0,
         )
         self._link.about = self._about
-        self._accounts.records(self._link.outbox)
         self._fleet = Fleet(self._link, self._client)
         self._accounts.registry.register(self._fleet)
+        self._accounts.records(self._link.outbox)
         vad = Vad(settings.max_calls, settings.vad_gate_dbfs)
         clock = Clock(vad, self._on_tick)
         prompts = Prompts(Path(settings.state_dir), bot)
@@ -220,7 +221,18 @@ class Listener:
         return self._link.unable()
 
     def _about(self) -> dict[str, Any]:
-        return {"calls": len(self._calls), "draining": self._draining, "bot": self._bot.sha}
+        load = self._load
+        return {
+            "calls": len(self._calls),
+            "max_calls": self._settings.max_calls,
+            "draining": self._draining,
+            "bot": self._bot.sha,
+            "name": self._bot.name,
+            "not_ready": self._not_ready(),
+            "lag_ms": round(self._house.clock.lag_s * 1000, 1),
+            "lost": self._link.lost,
+            "switch": asdict(load) if load else None,
+        }
 
     # -- what is watched
 
@@ -311,6 +323,7 @@ class Listener:
             f'  <action application="socket" data="{settings.listen_host}:'
             f'{settings.listen_port} async full"/>',
             "",
+            *_console(settings),
             "A first call without FreeSWITCH, in a second terminal:",
             "  make call",
             '  make call SAY="when are you open"',
@@ -348,3 +361,12 @@ class Listener:
             gevent.sleep(0.02)
         if self._calls:
             log.warning("%d calls were not handed over", len(self._calls))
+
+
+def _console(settings: Settings) -> list[str]:
+    """Where the browser's phone is, if there is a door for it."""
+    if not settings.websocket_port:
+        return []
+    scheme = "https" if settings.console_cert_file else "http"
+    address = f"{scheme}://{settings.console_host}:{settings.console_port}/"
+    return ["A phone in the browser, and all calls (eslbot console):", f"  {address}", ""]

@@ -29,7 +29,7 @@ class MenuRun:
         call = self._call
         if not call.house.prompts.complete(call.bot):
             call.bot = call.bot.whole  # rather in another language than not at all
-        self._menu = Menu(call.bot, call.dialog, may_resume=True)
+        self._menu = Menu(call.bot, call.dialog, may_resume=not call.ai_off)
         self._do(self._menu.start(), announce)
 
     def key(self, digit: str) -> None:

@@ -4,6 +4,7 @@
     eslbot-worker     jobs off the queues, a turn's input, answers to listeners
     eslbot-recorder   takes what listeners tell of calls, and deletes it once it is written
     eslbot-watcher    reads calls' logs
+    eslbot-console    reads all that the console shows, orders the assistant off
 
 The keys are those at the top of workers/streams.py. In Redis 6.2 a user has one list of commands
 for all of its keys, so what may be written by one command of a user may be by all of them.
@@ -17,8 +18,8 @@ import sys
 
 from workers.streams import STAGES
 
-LISTENER, WORKER, WATCHER = "eslbot-listener", "eslbot-worker", "eslbot-watcher"
-RECORDER = "eslbot-recorder"
+LISTENER, WORKER, RECORDER = "eslbot-listener", "eslbot-worker", "eslbot-recorder"
+WATCHER, CONSOLE = "eslbot-watcher", "eslbot-console"
 CONNECTION = "+ping +select +client|setinfo +client|setname"
 # breaker.py's scripts: what they call is checked as if the user called it.
 SCRIPTS = (
@@ -28,11 +29,13 @@ TURNS = "~eslbot:{* ~eslbot:out:* ~eslbot:bot:* ~eslbot:worker:* ~eslbot:alive:*
 SHARED = "~eslbot:breaker:* ~eslbot:chaos*"
 RULES = {
     LISTENER: [
-        TURNS, SHARED, "~eslbot:log:* ~eslbot:listener:* ~eslbot:records",
+        TURNS, SHARED, "~eslbot:log:* ~eslbot:listener:* ~eslbot:records ~eslbot:calls",
+        "~eslbot:ai-off",
         *(f"~rq:queue:{stage}" for stage in STAGES), "~rq:queues ~rq:job:*",
         CONNECTION, SCRIPTS, "+info|server",  # `eslbot check` asks for the version
         "+get +set +mget +del +expire +scan +sadd +xadd +xread +xtrim +xlen +xrange +xdel",
-        "+rpush +lpush +ltrim +lrange +llen",
+        "+rpush +lpush +ltrim +lrange +llen +lindex +hgetall +zadd",
+        "+zremrangebyscore +zremrangebyrank",
     ],
     WORKER: [
         TURNS, SHARED, "~eslbot:probed:* ~rq:* &rq:pubsub:*",
@@ -49,6 +52,12 @@ RULES = {
         "+xgroup|create +xgroup|delconsumer +xinfo|consumers",
     ],
     WATCHER: ["~eslbot:log:*", CONNECTION, "+xread +xrange +xrevrange +xlen +exists +ttl"],
+    CONSOLE: [
+        "~eslbot:log:* ~eslbot:calls ~eslbot:listener:* ~eslbot:worker:* ~eslbot:alive:*",
+        "~eslbot:breaker:* ~eslbot:chaos ~eslbot:ai-off* ~rq:queue:* ~rq:job:*",
+        CONNECTION, "+info +time +get +mget +scan +zrevrange +xread +xrange +xadd +llen +lindex",
+        "+hget +hgetall +hlen +hset +hdel +lpush +ltrim +lrange +multi +exec +discard",
+    ],
 }  # fmt: skip
 # Whoever does not log in is nobody.
 NOBODY = "user default off resetpass resetkeys resetchannels -@all"

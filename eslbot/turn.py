@@ -250,6 +250,6 @@ class Turn:
     def intervals_ms(self) -> dict[str, int]:
         """Milliseconds from the caller's last word to each thing that happened."""
         start = self.times.last_word
-        names = ("endpoint", "final", "decision", "first_speech", "first_frame")
+        names = ("endpoint", "final", "decision", "first_sentence", "first_speech", "first_frame")
         found = {name: getattr(self.times, name) for name in names}
         return {f"{n}_ms": round((at - start) * 1000) for n, at in found.items() if at and start}

@@ -26,9 +26,6 @@ def turn_record(
         "interrupted": interrupted,
         **turn.intervals_ms(),
     }
-    start, sentence = turn.times.last_word, turn.times.first_sentence
-    if start is not None and sentence is not None:
-        record["first_sentence_ms"] = round((sentence - start) * 1000)
     if decision is not None and not merged:
         state = decision.state
         record |= {

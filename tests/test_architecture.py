@@ -80,6 +80,8 @@ def test_what_is_pure_does_no_input_and_output(name):
 # Where the time of day may be read: to be told, or as an order that another host gave. A jump of
 # the clock must move no deadline.
 TIME_OF_DAY = {
+    "eslbot/ai_off.py",
+    "eslbot/console/health.py",
     "eslbot/link.py",
     "eslbot/outbox.py",
     "eslbot/prompts.py",

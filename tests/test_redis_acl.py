@@ -15,10 +15,12 @@ import pytest
 import redis
 from redis.exceptions import NoPermissionError
 
-from eslbot import check
+from eslbot import ai_off, check
 from eslbot.chaos import live
+from eslbot.console import health
+from eslbot.console.feed import Feed
 from eslbot.link import FORGET_HEARD
-from eslbot.redis_acl import LISTENER, RECORDER, RULES, WATCHER, WORKER
+from eslbot.redis_acl import CONSOLE, LISTENER, RECORDER, RULES, WATCHER, WORKER
 from eslbot.switch.caller import Caller, Keys, Say
 from tests.conftest import RedisServer, free_port
 from tests.house import RECORDINGS, ROOT, House, recording, until
@@ -278,3 +280,31 @@ def test_every_key_of_the_layout_is_somebodys():
     for key in named:
         key = key.split("|")[0].replace("CALL", "x")
         assert any(re.fullmatch(re.escape(p).replace(r"\*", ".*"), key) for p in patterns), key
+
+
+def test_the_console_reads_and_orders_and_does_no_more(house: House, passwords: dict[str, str]):
+    client = as_user(house, CONSOLE, passwords[CONSOLE])
+    call = house.dial()
+    Caller(call).wait_bot()
+    feed = Feed(client)
+    until(lambda: (feed.step(), feed.live())[1], 20, "it sees the call")
+    found = health.look(client, 0.0)
+    assert found["redis"]["ok"]
+    assert {one["role"] for one in found["workers"]} == set(STAGES)
+    key = ai_off.give(client, ai_off.Order(number="nobody"), "a test")
+    assert [one for one, _ in ai_off.look(client)] == [key]
+    assert ai_off.take_back(client, key, "a test")
+    assert ai_off.audit(client)[0]["what"] == "taken back"
+    call.hangup()
+    assert denied(house) == set()
+    for forbidden in (
+        lambda: client.flushall(),
+        lambda: client.delete("eslbot:calls"),
+        lambda: client.set("eslbot:chaos", "{}"),
+        lambda: client.xrange("eslbot:{x}:1:audio"),
+        lambda: client.get("eslbot:bot:x"),
+        lambda: client.config_get("*"),
+    ):
+        with pytest.raises(NoPermissionError):
+            forbidden()
+    denied(house)

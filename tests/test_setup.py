@@ -33,6 +33,7 @@ def good(tmp_path: Path, **changes: str) -> dict[str, str]:
         "ESLBOT_LISTEN_PORT": str(free_port()),
         "ESLBOT_REDIS_PORT": str(free_port()),
         "ESLBOT_METRICS_PORT": str(free_port()),
+        "ESLBOT_CONSOLE_PORT": str(free_port()),
         "ESLBOT_TTS": "espeak",
     } | changes
 
@@ -50,7 +51,10 @@ def busy() -> socket.socket:
         yield one
 
 
-@pytest.mark.parametrize("name", ["ESLBOT_LISTEN_PORT", "ESLBOT_REDIS_PORT", "ESLBOT_METRICS_PORT"])
+PORTS = [f"ESLBOT_{name}_PORT" for name in ("LISTEN", "REDIS", "METRICS", "CONSOLE")]
+
+
+@pytest.mark.parametrize("name", PORTS)
 def test_a_busy_port(tmp_path: Path, busy: socket.socket, name: str):
     port = str(busy.getsockname()[1])
     run = eslbot("check", **good(tmp_path, **{name: port}))
@@ -71,6 +75,8 @@ def test_a_busy_port(tmp_path: Path, busy: socket.socket, name: str):
         ({"ESLBOT_LLM": "openai", "ESLBOT_LLM_URL": "http://127.0.0.1:9/v1"}, "ESLBOT_LLM_URL"),
         ({"ESLBOT_LISTEN_PROT": "1"}, "is ESLBOT_LISTEN_PORT meant?"),
         ({"ESLBOT_MAX_CALLS": "0"}, "ESLBOT_MAX_CALLS: 0 is not between"),
+        ({"ESLBOT_CONSOLE_HOST": "0.0.0.0"}, "ESLBOT_CONSOLE_TOKEN: is wanted"),
+        ({"ESLBOT_CONSOLE_TOKEN": "short"}, "ESLBOT_CONSOLE_TOKEN: shorter than 16"),
     ],
 )
 def test_what_is_wrong_is_named_in_one_line(tmp_path: Path, changes, named):

@@ -107,6 +107,19 @@ class Settings:
     )
     metrics_host: str = _set("127.0.0.1", "Address for /metrics, /live and /ready.")
     metrics_port: int = _set(9184, "TCP port for them; 0: none.", low=0, high=65535)
+    console_host: str = _set(
+        "127.0.0.1", "Address of the console; on anything but loopback it wants a token."
+    )
+    console_port: int = _set(8085, "TCP port of the console.", low=1, high=65535)
+    console_token: str = _set(
+        "", "What the console's users log in with, 16 characters or more.", secret=True
+    )
+    console_cert_file: str = _set(
+        "",
+        "The console's certificate, PEM: then it speaks TLS, without which browsers give no "
+        "microphone to a page of another machine.",
+    )
+    console_key_file: str = _set("", "Its key, PEM, without a password.")
     traces_url: str = _set(
         "",
         "OTLP over HTTP: where traces of turns are sent, http://HOST:4318/v1/traces for instance. "

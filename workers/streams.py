@@ -5,6 +5,7 @@
     eslbot:{CALL}:EPOCH:say     stream  listener → tts   "
     eslbot:out:LISTENER         stream  all stages → listener   ≤ MAX_OUT_ENTRIES, expires
     eslbot:log:CALL             stream  what happened in a call, for who watches; expires
+    eslbot:calls                zset    calls by their beginning; ≤ MAX_CALLS_LISTED, expires
     eslbot:records              stream  the same of all calls, for the recorder, which deletes what
                                         it has written; bounded by listeners, expires
     eslbot:records:refused      list    entries that no database takes; bounded, expires
@@ -15,6 +16,7 @@
     eslbot:listener:NAME        string  a listener's calls and state, JSON; expires in seconds
     eslbot:breaker:PROVIDER     hash    see breaker.py; expires
     eslbot:chaos                string  the fault in a share of live calls, JSON; expires
+    eslbot:ai-off               hash    see eslbot/ai_off.py; and eslbot:ai-off:audit, a list
     eslbot:chaos:calls          list    how those calls ended, JSON; bounded, expires
     eslbot:probed:PROVIDER      string  a provider's health was asked lately; expires
     eslbot:speech:SHA           string  a sentence of a bot's own, spoken; SHA of text and voice,
@@ -69,6 +71,8 @@ FUNCTIONS: dict[Stage, str] = {
 MAX_TURN_ENTRIES = 3100
 MAX_OUT_ENTRIES = 20_000
 MAX_LOG_ENTRIES = 2_000
+MAX_CALLS_LISTED = 5_000
+CALLS_KEY = "eslbot:calls"
 RECORDS = "eslbot:records"
 RECORDS_REFUSED = "eslbot:records:refused"
 RECORDS_TTL_S = 3 * 86400
@@ -150,6 +154,14 @@ def listener_key(listener: str) -> str:
 
 def log_key(call: str) -> str:
     return f"eslbot:log:{call}"
+
+
+def enlist(pipe: Any, call: str, at: float, ttl_s: int) -> None:
+    """Among the calls whose logs there are; at: seconds since 1970."""
+    pipe.zadd(CALLS_KEY, {call: at})
+    pipe.zremrangebyscore(CALLS_KEY, "-inf", at - ttl_s)
+    pipe.zremrangebyrank(CALLS_KEY, 0, -MAX_CALLS_LISTED - 1)
+    pipe.expire(CALLS_KEY, ttl_s)
 
 
 def feed(pipe: Any, turn: Turn, stage: Stage, message: Message, ttl_s: int) -> None:

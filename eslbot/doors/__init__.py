@@ -123,6 +123,9 @@ class Door(Protocol):
     def variable(self, name: str) -> str:
         """What the call brought along under this name; "" for nothing."""
 
+    def numbers(self) -> tuple[str, str]:
+        """(the caller's, the one called), as far as they are known."""
+
     def answer(self) -> None: ...
 
     def media(self) -> Port:
@@ -146,6 +149,9 @@ class Door(Protocol):
 
     def tell(self, what: str, fields: Mapping[str, Any]) -> None:
         """What happens in the call, as in its log; does not wait."""
+
+    def network(self) -> dict[str, int]:
+        """`network_ms`, from the wire to the caller's ear, where the other side measures it."""
 
     def switch_status(self) -> str:
         """What the switch says of its own load; "" where it says nothing."""

@@ -119,6 +119,9 @@ class BrowserDoor(TcpDoor):
         self.web.clear_sound()
         self._say("cleared", {})
 
+    def numbers(self) -> tuple[str, str]:
+        return self._caller, ""
+
     def set_variables(self, values: Mapping[str, str]) -> None:
         """Told by tell(), without what is secret."""
 
@@ -133,12 +136,13 @@ class BrowserDoor(TcpDoor):
             more = {"uuid": self.uuid, "rate": self._rate, "frame_ms": FRAME // 16}
             if self._caller:
                 more["from"] = self._caller
-        elif what == "turn" and self._network_ms is not None:
-            more = {"network_ms": self._network_ms}
         self._say(what, {**fields, **more})
 
     def _say(self, what: str, fields: Mapping[str, Any]) -> None:
         self.web.send_text(protocol.event(what, time.monotonic() - self._began, fields))
+
+    def network(self) -> dict[str, int]:
+        return {} if self._network_ms is None else {"network_ms": self._network_ms}
 
     def transfer(self, name: str, target: Target) -> None:
         self._say(

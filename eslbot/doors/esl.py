@@ -23,6 +23,7 @@ from eslbot.session import Session
 from workers.settings import Settings
 
 log = logging.getLogger(__name__)
+CALLER, CALLED = "Caller-Caller-ID-Number", "Caller-Destination-Number"
 
 
 class EslDoor:
@@ -98,6 +99,9 @@ class EslDoor:
 
     def variable(self, name: str) -> str:
         return self._headers.get(f"variable_{name}", "")
+
+    def numbers(self) -> tuple[str, str]:
+        return self._headers.get(CALLER, ""), self._headers.get(CALLED, "")
 
     def answer(self) -> None:
         if self._headers.get("Answer-State") != "answered":
@@ -202,6 +206,9 @@ class EslDoor:
 
     def tell(self, what: str, fields: Mapping[str, Any]) -> None:
         """The switch has no use for it."""
+
+    def network(self) -> dict[str, int]:
+        return {}
 
     def switch_status(self) -> str:
         return self.session.api("status", timeout_s=self._wait_s)

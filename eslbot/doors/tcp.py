@@ -62,6 +62,9 @@ class TcpDoor:
     def variable(self, name: str) -> str:
         return self.brought.get(name, "")
 
+    def numbers(self) -> tuple[str, str]:
+        return "", ""
+
     def answer(self) -> None:
         """It is answered, or it would not be here."""
 
@@ -73,6 +76,9 @@ class TcpDoor:
 
     def tell(self, what: str, fields: Mapping[str, Any]) -> None:
         """Of no use to the other side."""
+
+    def network(self) -> dict[str, int]:
+        return {}
 
     def switch_status(self) -> str:
         return ""
