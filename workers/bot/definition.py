@@ -7,10 +7,15 @@ from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from workers.bot.agreement import OURS, agree, spoken
 from workers.bot.flow import Destination, Intent, Slot
+from workers.bot.knowledge import Knowledge
 from workers.bot.ladder import Ladder
 from workers.bot.menu import Menu, Phrases
+from workers.bot.routes import Route
+from workers.bot.rules import Rule, Signals
 from workers.bot.texts import PLACEHOLDER, Model, Name, Phrase, known
+from workers.bot.variants import Variants
 
 
 class Bot(Model):
@@ -29,6 +34,11 @@ class Bot(Model):
     intents: dict[Name, Intent] = Field(min_length=1, max_length=200)
     destinations: dict[Name, Destination] = Field(min_length=1, max_length=100)
     menu: Menu
+    knowledge: Knowledge | None = None
+    routes: tuple[Route, ...] = Field((), max_length=20)
+    signals: Signals = Signals()
+    rules: dict[Name, Rule] = Field(default_factory=dict, max_length=50)
+    variants: Variants | None = None
 
     @model_validator(mode="after")
     def _references(self) -> Self:
@@ -48,7 +58,7 @@ class Bot(Model):
             if intent.lookup:
                 texts["lookup.missing"] = intent.lookup.missing
             for key, text in texts.items():
-                self._placeholders(text or "", intent, f"{at}.{key}")
+                self.check_placeholders(text or "", intent, f"{at}.{key}")
         keys: set[str] = set()
         for n, item in enumerate(self.menu.items):
             known(item.intent, self.intents, f"menu.items.{n}.intent")
@@ -56,13 +66,14 @@ class Bot(Model):
                 raise ValueError(f"menu.items.{n}.key: {item.key} stands there twice")
             keys.add(item.key)
         known(self.menu.person, self.destinations, "menu.person")
-        variables = {"ai_intent"}
+        variables = set(OURS)
         for name, asked in self.slots.items():
             if name == "confirm":
                 raise ValueError("slots.confirm: the name stands for a question of the bot's own")
             if asked.variable in variables:
                 raise ValueError(f"slots.{name}.variable: needs a channel variable of its own")
             variables.add(asked.variable)
+        agree(self)
         return self
 
     def stray_brace(self) -> str | None:
@@ -82,9 +93,10 @@ class Bot(Model):
             filled["lookup.missing"] = intent.lookup.missing if intent.lookup else None
             for key, text in filled.items():
                 plain[f"intents.{name}.{key}"] = PLACEHOLDER.sub("", text or "")
+        plain |= dict(spoken(self))
         return next((at for at, text in plain.items() if "{" in text or "}" in text), None)
 
-    def _placeholders(self, text: str, intent: Intent, at: str) -> None:
+    def check_placeholders(self, text: str, intent: Intent, at: str) -> None:
         for word, field in PLACEHOLDER.findall(text):
             if not field:
                 known(word, intent.slots, at)
@@ -109,4 +121,5 @@ class Bot(Model):
         texts += [i.fixed_answer for i in self.intents.values() if i.fixed_answer]
         texts += [d.say for d in self.destinations.values()]
         texts += self.ladder.filler.say
+        texts += [rule.say for rule in self.rules.values() if rule.say]
         return tuple(dict.fromkeys(texts))
