@@ -15,7 +15,6 @@ import numpy as np
 import yaml
 
 from tests.measure_understanding import auroc, misheard
-from workers.knowledge import index as ranking
 from workers.knowledge.index import Index, asked_for
 from workers.knowledge.passages import read, stamp
 
@@ -76,7 +75,7 @@ def fit(name: str) -> list[float]:
             for hit in found.search(heard, 1):
                 n = found.passages.index(hit.passage)
                 words = asked_for(heard)
-                scores = np.asarray(found._bm25.get_scores([ranking.stem(found._sounds_like(w)) for w in words]))  # type: ignore[union-attr] # noqa: E501
+                scores = found.bm25(words)
                 rows.append(found.evidence(words, n, scores))
                 truth.append(hit.passage.title.rsplit(": ", 1)[-1] == title)
     x, y = np.array(rows), np.array(truth, float)

@@ -36,7 +36,7 @@ class Bot(Model):
     menu: Menu
     knowledge: Knowledge | None = None
     routes: tuple[Route, ...] = Field((), max_length=20)
-    signals: Signals = Signals()
+    signals: Signals = Field(default_factory=Signals)
     rules: dict[Name, Rule] = Field(default_factory=dict, max_length=50)
     variants: Variants | None = None
 

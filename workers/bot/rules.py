@@ -49,6 +49,6 @@ class Rule(Model):
 class Signals(Model):
     """Words of callers of this bot that tell of it, beside those that are known anyway."""
 
-    anger: tuple[Phrase, ...] = Field((), max_length=100)
-    urgency: tuple[Phrase, ...] = Field((), max_length=100)
-    person: tuple[Phrase, ...] = Field((), max_length=100)
+    anger: tuple[Phrase, ...] = Field(default=(), max_length=100)
+    urgency: tuple[Phrase, ...] = Field(default=(), max_length=100)
+    person: tuple[Phrase, ...] = Field(default=(), max_length=100)

@@ -77,15 +77,16 @@ class Index:
             self._bm25.index(texts, show_progress=False, leave_progress=False)
         self._sounds_like = functools.lru_cache(maxsize=1024)(self._closest)
 
+    @property
+    def embedded(self) -> bool:
+        return self._vectors is not None
+
     def search(self, text: str, count: int, meaning: Vector | None = None) -> list[Hit]:
         """The best passages, the best first. meaning: the question's vector, of length 1."""
         words = asked_for(text)
         if self._bm25 is None or (not words and meaning is None):
             return []
-        query = [stem(self._sounds_like(word)) for word in words]
-        scores: Vector = np.asarray(
-            self._bm25.get_scores([q for q in query if q in self._vocabulary]), dtype=np.float64
-        ) if any(q in self._vocabulary for q in query) else np.zeros(len(self.passages))  # fmt: skip
+        scores = self.bm25(words)
         order = [int(n) for n in np.argsort(-scores, kind="stable")[:CANDIDATES] if scores[n] > 0]
         hits = {n: Hit(self.passages[n], self._sure(words, n, scores)) for n in order}
         ranked = sorted(hits, key=lambda n: -hits[n].score)
@@ -93,6 +94,14 @@ class Index:
             near = np.argsort(-(self._vectors @ meaning), kind="stable")[:CANDIDATES]
             ranked = _fused(ranked, [int(n) for n in near])
         return [hits.get(n, Hit(self.passages[n], 0.0)) for n in ranked[:count]]
+
+    def bm25(self, words: list[str]) -> Vector:
+        """Each passage's score."""
+        query = [stem(self._sounds_like(word)) for word in words]
+        query = [one for one in query if one in self._vocabulary]
+        if self._bm25 is None or not query:
+            return np.zeros(len(self.passages))
+        return np.asarray(self._bm25.get_scores(query), dtype=np.float64)
 
     def evidence(self, words: list[str], n: int, scores: Vector) -> Vector:
         """(1, explained, brought, titled, ahead) of passage n, each from 0 to 1."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from workers.bot import Bot
+from workers.knowledge.index import Hit
 from workers.messages import Decision, DialogState, Line
 
 
@@ -22,6 +23,8 @@ class Request:
     history: earlier lines of the call, oldest first, the bot's cut to what was heard.
     said: sentences of the answer that the caller has had already, from an attempt that broke off.
     An engine goes on after them, or gives the same answer from its beginning.
+    confidence: of the recogniser, 0 to 1. passages: of the bot's knowledge, the best first. notes:
+    what a model is to be told beside its instructions.
     """
 
     bot: Bot
@@ -30,6 +33,9 @@ class Request:
     text: str
     keyed: bool = False
     said: tuple[str, ...] = ()
+    confidence: float = 1.0
+    passages: tuple[Hit, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class LlmEngine(Protocol):

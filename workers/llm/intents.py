@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from workers import dialog
 from workers.bot import Bot
 from workers.llm.engine import Request
+from workers.llm.from_knowledge import from_knowledge
 from workers.llm.matcher import Match, Matcher
 from workers.messages import Decision, DialogState
 from workers.spoken import digits
@@ -34,6 +35,7 @@ class IntentsEngine:
     """Matchers are kept per bot, the latest MAX_MATCHERS of them."""
 
     name = "intents"
+    reads_notes = False
 
     def __init__(self) -> None:
         self._matchers: OrderedDict[str, Matcher] = OrderedDict()
@@ -57,9 +59,11 @@ class IntentsEngine:
             return dialog.keyed_in(bot, state, text)
         match = self._matcher(bot).match(text)
         if state.asked is not None:
-            return _asked(bot, state, text, match)
+            found = _asked(bot, state, text, match)
+            missed = found.decision.state.misses > state.misses
+            return (from_knowledge(request) if missed else None) or found
         if not match.sure or (_hangs_up(bot, match) and match.score < HANGS_UP):
-            return dialog.not_understood(bot, state)
+            return from_knowledge(request) or dialog.not_understood(bot, state)
         return _wish(bot, state, text, match)
 
     def _matcher(self, bot: Bot) -> Matcher:

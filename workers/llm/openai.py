@@ -230,6 +230,7 @@ def _take_tool(piece: Any, answer: _Answer) -> None:
 def messages(request: Request) -> list[dict[str, str]]:
     """The prompt: what never changes first, the utterance last."""
     found = [{"role": "system", "content": instructions(request.bot)}]
+    found += [{"role": "system", "content": note} for note in request.notes]
     state = request.state
     known = json.dumps({"intent": state.intent, "slots": state.slots, "asked": state.asked})
     found.append({"role": "system", "content": f"State of this call: {known}"})
