@@ -57,6 +57,8 @@ class Assistant:
         self._keys = ""
         self._no_input = 0
         self._cut: str | None = None
+        self._interruptions = 0
+        self._ruled: tuple[str, ...] = ()  # rules of the bot that have acted
 
     # -- the caller
 
@@ -161,6 +163,7 @@ class Assistant:
         elif self._call.state is State.SPEAKING:
             self._close_turn(self._answered(), said=self._cut or "", interrupted=True)
             self._call.record("interrupted", heard=self._cut or "")
+            self._interruptions += 1
         self._cut = None
         return carry
 
@@ -181,6 +184,8 @@ class Assistant:
             language=call.variables.get("ai_language", call.bot.language),
             state=call.dialog,
             history=tuple(self._history[-call.settings.history_lines :]),
+            interruptions=self._interruptions,
+            ruled=self._ruled,
         )
         turn = self._turn = Turn(message, call.house.link, keyed=keyed)
         self._climb = Climb(call, turn)
@@ -213,7 +218,7 @@ class Assistant:
         if isinstance(message, Partial):
             call.record("partial", text=self._shown(turn, message.text))
         elif isinstance(message, Final):
-            turn.recognised(message.text)
+            turn.recognised(message.text, message.confidence)
             text = self._shown(turn, message.text)
             confidence = round(message.confidence, 2)
             _once_over(turn, lambda: call.record("heard", text=text, confidence=confidence))
@@ -246,9 +251,15 @@ class Assistant:
             if not call.bot.slots[name].secret
         }
         values["ai_intent"] = intent or ""
+        for name in decision.rules:
+            if name in call.bot.rules and name not in self._ruled:
+                self._ruled += (name,)
+                values |= call.bot.rules[name].variables
         call.set_variables(values)
         taken_for = decision.intent if decision.intent in call.bot.intents else intent
-        call.record("decided", intent=taken_for, slots=known, action=decision.action)
+        chosen = {name: found for name in ("cited", "route", "mood", "rules")
+                  if (found := getattr(decision, name))}  # fmt: skip
+        call.record("decided", intent=taken_for, slots=known, action=decision.action, **chosen)
 
     def _speech(self, turn: Turn, number: int, message: Speech) -> None:
         call = self._call

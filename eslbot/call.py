@@ -36,11 +36,11 @@ from eslbot.media.unicast import RATE, MediaError, Unicast
 from eslbot.menu import MenuRun
 from eslbot.playback import Playback
 from eslbot.prompts import Prompts
+from eslbot.served import Served
 from eslbot.session import Session, SessionClosed, SessionError
 from eslbot.vad import Vad, VadError
 from eslbot.watch import Watch
 from workers import secret_slots
-from workers.bot import Bot
 from workers.messages import DialogState, Message
 from workers.retry_budget import RetryBudget
 from workers.settings import Settings
@@ -55,7 +55,7 @@ class House:
     """What all calls of a listener share."""
 
     settings: Settings
-    bot: Bot
+    served: Served
     link: Link
     clock: Clock
     vad: Vad
@@ -75,7 +75,8 @@ class Call:
     def __init__(self, session: Session, house: House) -> None:
         self.session = session
         self.house = house
-        self.bot = house.bot
+        self.bot = house.served.now.first  # until it is known who calls
+        self.variant = ""
         self.settings = house.settings
         self.uuid = ""
         self.state = State.CONNECTING
@@ -132,6 +133,7 @@ class Call:
             raise Refused
         self.admit()
         self.uuid = self.session.uuid
+        self.variant, self.bot = self.house.served.choose(headers, self.uuid)
         self.session.on_event = self._on_event
         self.session.subscribe(wait_s)
         self.session.linger(2, wait_s)
@@ -145,6 +147,7 @@ class Call:
         self.record(
             "call",
             bot=self.bot.name,
+            **({"variant": self.variant} if self.variant else {}),
             known=secret_slots.shown(self.bot, {k: v for k, v in self.variables.items() if v}),
         )
 
@@ -174,9 +177,10 @@ class Call:
             self.dialog = DialogState(intent, slots)
         else:
             self.dialog = DialogState(None, slots)
-        self.set_variables(
-            {"ai_language": headers.get("variable_ai_language") or self.bot.language}
-        )
+        values = {"ai_language": headers.get("variable_ai_language") or self.bot.language}
+        if self.variant:
+            values["ai_variant"] = self.variant
+        self.set_variables(values)
 
     def _open_media(self) -> None:
         settings = self.settings

@@ -5,6 +5,7 @@ gevent's monkey patching has to come before everything else: eslbot/__main__.py 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -16,12 +17,15 @@ import gevent
 import redis
 from gevent.event import Event
 
+from eslbot import promotion
 from eslbot.accounts import Accounts
+from eslbot.bot_watch import BotWatch
 from eslbot.call import Call, House
 from eslbot.link import Link
 from eslbot.media.clock import Clock
 from eslbot.metrics_server import MetricsServer
 from eslbot.prompts import Prompts
+from eslbot.served import Served, Version
 from eslbot.server import Server, ServerError
 from eslbot.session import Session, SessionError
 from eslbot.switch_load import SwitchLoad, parse
@@ -37,6 +41,7 @@ REDIS_WITHIN_S = 10.0
 LEAVE_S = 2.5  # for calls to be handed over when the process is told to end
 LOOK_AT_WORKERS_S = 0.2
 LOOK_AT_SWITCH_S = 2.0
+LOOK_AT_PROMOTED_S = 2.0
 HEDGE_PERCENT = 10
 
 
@@ -45,7 +50,7 @@ class Listener:
 
     def __init__(self, settings: Settings, bot: Bot) -> None:
         self._settings = settings
-        self._bot = bot
+        self._served = Served(bot, lambda: [call.bot for call in self._calls])
         self.name = f"{os.uname().nodename}-{os.getpid()}"
         self._calls: set[Call] = set()
         self._accounts = Accounts(
@@ -53,13 +58,18 @@ class Listener:
         )
         timeout_s = settings.redis_timeout_ms / 1000
         self._client = streams.connect(settings.redis, timeout_s, 8, settings.redis_tls)
-        self._link = Link(self._client, self.name, bot, settings.stream_ttl_s, self._on_health)
+        self._link = Link(
+            self._client, self.name, self._served.all, settings.stream_ttl_s, self._on_health
+        )
         self._link.about = self._about
         vad = Vad(settings.max_calls, settings.vad_gate_dbfs)
         clock = Clock(vad, self._on_tick)
-        prompts = Prompts(Path(settings.state_dir), bot)
+        prompts = Prompts(Path(settings.state_dir))
         hedges = RetryBudget(HEDGE_PERCENT)
-        self._house = House(settings, bot, self._link, clock, vad, prompts, self._accounts, hedges)
+        self._house = House(
+            settings, self._served, self._link, clock, vad, prompts, self._accounts, hedges
+        )
+        self._bot_watch = BotWatch(Path(settings.bot), self._served, self._prepare, self._ready_for)
         self._server = Server(
             settings.listen_host,
             settings.listen_port,
@@ -76,6 +86,7 @@ class Listener:
                 settings.metrics_port,
                 self._accounts.registry,
                 self._not_ready,
+                self._bot_watch.about,
             )
         self._load: SwitchLoad | None = None
         self._draining = False
@@ -87,15 +98,21 @@ class Listener:
         is none to begin with, and server.ServerError."""
         gevent.signal_handler(signal.SIGTERM, self._on_sigterm)
         gevent.signal_handler(signal.SIGINT, self._on_sigint)
+        gevent.signal_handler(signal.SIGHUP, self._bot_watch.look_now)
         self._server.start()
         self._start_metrics()
         streams.wait_for_redis(self._client, REDIS_WITHIN_S)
         self._link.start()
-        self._house.prompts.load(None)
+        self._house.prompts.load(None, self._served.all())
         clock = gevent.spawn(self._house.clock.run)
         tasks = [
             gevent.spawn(task)
-            for task in (self._get_ready, self._look_at_workers, self._look_at_switch)
+            for task in (
+                self._get_ready,
+                self._look_at_workers,
+                self._look_at_switch,
+                self._look_at_promoted,
+            )
         ]
         self._drain.wait()
         self._finish_calls()
@@ -155,7 +172,11 @@ class Listener:
         return self._link.unable()
 
     def _about(self) -> dict[str, Any]:
-        return {"calls": len(self._calls), "draining": self._draining, "bot": self._bot.sha}
+        return {
+            "calls": len(self._calls),
+            "draining": self._draining,
+            "bot": self._served.now.first.sha,
+        }
 
     # -- what is watched
 
@@ -201,23 +222,52 @@ class Listener:
             if short:
                 log.warning("new calls go to the menu: the switch is short: %s", short)
 
+    def _look_at_promoted(self) -> None:
+        """Which variant all new callers get, if one was promoted."""
+        while True:
+            with contextlib.suppress(redis.RedisError):
+                name = self._served.now.bot.name
+                self._served.promoted = promotion.promoted(self._client, name)
+            gevent.sleep(LOOK_AT_PROMOTED_S)
+
+    # -- its bots
+
     def _get_ready(self) -> None:
-        """Have the prompts spoken, wait for workers of every role, say what to do next."""
+        """Have the prompts spoken, wait for workers of every role, say what to do next, and
+        watch the bot's file from then on."""
         self._await_workers("tts")
-        engine = self._link.workers["tts"][0]["engine"]
-        self._house.prompts.load(engine)
-        while self._house.prompts.missing:
+        while True:
             try:
-                self._house.prompts.render(self._link, self.name, engine)
+                self._prepare(self._served.now)
+                break
             except TimeoutError as error:
                 log.warning("%s; again in 5 s", error)
                 gevent.sleep(5)
         self._await_workers(*streams.STAGES)
         self._say_ready()
+        self._bot_watch.run()
+
+    def _prepare(self, version: Version) -> None:
+        """Have all prompts of its bots spoken. Raises TimeoutError."""
+        bots = list(version.bots.values())
+        voices = self._link.workers["tts"]
+        engine = voices[0]["engine"] if voices else None
+        prompts = self._house.prompts
+        prompts.load(engine, bots)
+        if prompts.missing(bots):
+            if engine is None:
+                raise TimeoutError("there is no tts worker")
+            prompts.render(self._link, self.name, engine, bots)
+        prompts.keep([*bots, *self._served.all()])
+
+    def _ready_for(self, version: Version) -> bool:
+        self._link.look_now()
+        return all(self._link.ready(stage, version.bots.values()) for stage in streams.STAGES)
 
     def _await_workers(self, *stages: str) -> None:
         warned = time.monotonic()
-        while absent := [stage for stage in stages if not self._link.ready(stage)]:
+        bots = self._served.now.bots.values()
+        while absent := [stage for stage in stages if not self._link.ready(stage, bots)]:
             if time.monotonic() - warned > 15:
                 warned = time.monotonic()
                 log.warning("waiting for workers: %s", ", ".join(absent))
@@ -230,7 +280,7 @@ class Listener:
             one = those[0]
             lines.append(f"  {stage}: {one['engine']} ({one['why']}), {len(those)} process(es)")
         lines += [
-            f"  bot: {self._bot.name} ({settings.bot})",
+            f"  bot: {self._served.now.bot.name} ({settings.bot})",
             "",
             "In the FreeSWITCH dialplan (all of it: eslbot freeswitch --help):",
             f'  <action application="socket" data="{settings.listen_host}:'

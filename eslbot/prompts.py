@@ -13,6 +13,7 @@ import logging
 import re
 import time
 import wave
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import gevent
@@ -60,25 +61,32 @@ def write_wav(path: Path, pcm: bytes) -> None:
     part.replace(path)
 
 
+def _phrases(bots: Iterable[Bot]) -> list[str]:
+    return list(dict.fromkeys(text for bot in bots for text in bot.fixed_phrases()))
+
+
 class Prompts:
     """Phrase to audio. get() never waits; render() fills what is missing."""
 
-    def __init__(self, folder: Path, bot: Bot) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder / "prompts"
-        self._bot = bot
         self._audio: dict[str, bytes] = {}
 
     def get(self, text: str) -> bytes | None:
         return self._audio.get(text)
 
-    @property
-    def missing(self) -> list[str]:
-        return [text for text in self._bot.fixed_phrases() if text not in self._audio]
+    def missing(self, bots: Iterable[Bot]) -> list[str]:
+        return [text for text in _phrases(bots) if text not in self._audio]
 
-    def load(self, engine: str | None) -> None:
+    def keep(self, bots: Iterable[Bot]) -> None:
+        """Forget what none of these bots says; the files stay."""
+        said = set(_phrases(bots))
+        self._audio = {text: pcm for text, pcm in self._audio.items() if text in said}
+
+    def load(self, engine: str | None, bots: Iterable[Bot]) -> None:
         """Read what is on disk: this engine's, or anyone's when no engine is known."""
         name = re.sub(r"[^a-z0-9-]", "_", engine.lower()) if engine else "*"
-        for text in self._bot.fixed_phrases():
+        for text in _phrases(bots):
             for path in sorted(self._folder.glob(f"{name}/{prompt_file(text)}")):
                 try:
                     self._audio[text] = read_wav(path)
@@ -86,17 +94,18 @@ class Prompts:
                 except (OSError, ValueError) as error:
                     log.warning("prompt left out: %s", error)
 
-    def render(self, link: Link, listener: str, engine: str) -> None:
+    def render(self, link: Link, listener: str, engine: str, bots: Sequence[Bot]) -> None:
         """Have the tts workers speak what is missing, and keep it on disk.
 
         Raises TimeoutError when they don't in RENDER_S; what came by then is kept.
         """
-        texts = self.missing
+        texts = self.missing(bots)
         if not texts:
             return
         folder = self._folder / re.sub(r"[^a-z0-9-]", "_", engine.lower())
         call = f"prompts-{listener}"
-        turn = Turn(call, int(time.time()), link.out, self._bot.sha, RENDER_S, RENDER_S)
+        turn = Turn(call, int(time.time()), link.out, bots[0].sha, RENDER_S, RENDER_S,
+                    language=bots[0].language)  # fmt: skip
         parts: dict[int, bytearray] = {}
         done = Event()
         failed: list[str] = []
@@ -124,6 +133,7 @@ class Prompts:
                 done.wait()
         finally:
             link.forget(call, on_message)
-        if self.missing:
+        missing = self.missing(bots)
+        if missing:
             cause = failed[0] if failed else f"not done in {RENDER_S:.0f} s"
-            raise TimeoutError(f"{len(self.missing)} prompts could not be rendered: {cause}")
+            raise TimeoutError(f"{len(missing)} prompts could not be rendered: {cause}")

@@ -26,7 +26,7 @@ TURNS = "~eslbot:{* ~eslbot:out:* ~eslbot:bot:* ~eslbot:worker:* ~eslbot:alive:*
 SHARED = "~eslbot:breaker:* ~eslbot:chaos*"
 RULES = {
     LISTENER: [
-        TURNS, SHARED, "~eslbot:log:* ~eslbot:listener:*",
+        TURNS, SHARED, "~eslbot:log:* ~eslbot:listener:* ~eslbot:variant:*",
         *(f"~rq:queue:{stage}" for stage in STAGES), "~rq:queues ~rq:job:*",
         CONNECTION, SCRIPTS, "+info|server",  # `eslbot check` asks for the version
         "+get +set +mget +del +expire +scan +sadd +xadd +xread +xtrim",

@@ -87,6 +87,7 @@ class Turn:
     keyed: bool = False
     outcome: str | None = None
     heard: str | None = None  # None: not known yet
+    confidence: float = 1.0  # of the recogniser in it
     decision: Decision | None = None
     sentences: dict[int, str] = field(default_factory=dict)
     sentence_count: int | None = None  # once the answer is complete
@@ -206,14 +207,16 @@ class Turn:
         self.times.endpoint = self.times.last_word = time.monotonic()
         self.recognised(keys)
 
-    def recognised(self, text: str) -> None:
+    def recognised(self, text: str, confidence: float = 1.0) -> None:
         """On to the language model."""
         self.heard = text
+        self.confidence = confidence
         self.times.final = time.monotonic()
         self._feed_heard()
 
     def _feed_heard(self) -> None:
-        self.link.feed(self.message, "llm", Final(self.heard or "", keyed=self.keyed))
+        final = Final(self.heard or "", self.confidence, keyed=self.keyed)
+        self.link.feed(self.message, "llm", final)
 
     def sentence(self, message: Sentence) -> None:
         """On to the voice."""

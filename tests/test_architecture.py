@@ -76,6 +76,7 @@ def test_what_is_pure_does_no_input_and_output(name):
 # the clock must move no deadline.
 TIME_OF_DAY = {
     "eslbot/link.py",
+    "eslbot/promotion.py",
     "eslbot/prompts.py",
     "eslbot/chaos/live.py",
     "eslbot/chaos/told.py",
