@@ -44,6 +44,7 @@ from workers.messages import (
     Started,
     Turn,
 )
+from workers.redaction import redact, spoken_names
 from workers.sentences import SentenceSplitter
 from workers.stt.engine import Expect, Hints, SttEngine, SttError
 from workers.tts.cache import SpeechCache, wanted
@@ -226,7 +227,7 @@ def reply(context: Context, engine: LlmEngine, turn: Turn, inbox: streams.Inbox)
     bot = context.bot(turn.bot)
     final = next(m for m in inbox.messages(turn.listen_s) if isinstance(m, Final))
     request = Request(bot, turn.state, turn.history, final.text, final.keyed, turn.said,
-                      confidence=final.confidence)  # fmt: skip
+                      final.private, final.confidence)  # fmt: skip
     splitter = SentenceSplitter()
     count = len(turn.said)
     repeated = list(turn.said)  # what an engine that can't go on says once more
@@ -267,7 +268,10 @@ def speak(context: Context, engine: TtsEngine, turn: Turn, inbox: streams.Inbox)
             return asked
         if not isinstance(message, Sentence) or message.index < len(turn.said):
             continue
-        one = wanted(engine, message.text, turn.language, message.text in shared)
+        text = message.text
+        if text not in shared:
+            text = _sayable(context, engine, turn, text)
+        one = wanted(engine, text, turn.language, message.text in shared)
         kept = context.speech.get(one)
         if kept is not None:
             _send_whole(context, turn, message.index, kept)
@@ -277,6 +281,13 @@ def speak(context: Context, engine: TtsEngine, turn: Turn, inbox: streams.Inbox)
         with contextlib.closing(context.speech.speak(engine, one, turn.answer_s)) as pieces:
             _send(context, turn, inbox, message.index, pieces)
     return asked
+
+
+def _sayable(context: Context, engine: TtsEngine, turn: Turn, text: str) -> str:
+    """Without placeholders; for a provider also without what they would stand for."""
+    if getattr(engine, "provider", None) is not None:
+        text = redact(context.bot(turn.bot), text)
+    return spoken_names(text, turn.language)
 
 
 def _send_whole(context: Context, turn: Turn, index: int, pcm: bytes) -> None:

@@ -98,11 +98,13 @@ class Partial:
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """The utterance as text. confidence: 0 to 1. keyed: it was entered by DTMF."""
+    """The utterance as text. confidence: 0 to 1. keyed: it was entered by DTMF. private: of the
+    call, what stands behind the placeholders of redaction/."""
 
     text: str
     confidence: float = 1.0
     keyed: bool = False
+    private: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

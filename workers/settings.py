@@ -262,6 +262,37 @@ class Settings:
         86400, "Speech older than this is made anew.", low=10, high=2592000
     )
     piper_voice: str = _set("", "piper: path of a voice, NAME.onnx with NAME.onnx.json beside it.")
+    # -- records
+    records: str = _set(
+        "on", "Whether listeners tell the recorder what happens in calls.", among=("on", "off")
+    )
+    records_url: str = _set(
+        "",
+        "Database of calls' records: sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME. "
+        "Empty: an SQLite file in STATE_DIR.",
+        secret=True,
+    )
+    records_backlog: int = _set(
+        50_000,
+        "Events that wait in Redis while no recorder takes them; later ones are lost and counted.",
+        low=100,
+        high=5_000_000,
+    )
+    records_key_file: str = _set(
+        "",
+        "Keys that encrypt records and recordings, one a line, the newest first; "
+        "`eslbot records key` makes one.",
+    )
+    records_key: str = _set("", "The same, comma-separated, where no file is named.", secret=True)
+    keep_text_days: int = _set(
+        90, "Records older than this are deleted; 0: never.", low=0, high=3650
+    )
+    keep_audio_days: int = _set(
+        30, "Recordings older than this are deleted; 0: never.", low=0, high=3650
+    )
+    recording_max_s: int = _set(
+        3600, "Of a call no more than this is recorded.", low=10, high=14400
+    )
 
     @property
     def redis(self) -> str:

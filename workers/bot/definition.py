@@ -12,6 +12,7 @@ from workers.bot.flow import Destination, Intent, Slot
 from workers.bot.knowledge import Knowledge
 from workers.bot.ladder import Ladder
 from workers.bot.menu import Menu, Phrases
+from workers.bot.redaction import Redaction
 from workers.bot.routes import Route
 from workers.bot.rules import Rule, Signals
 from workers.bot.texts import PLACEHOLDER, Model, Name, Phrase, known
@@ -29,6 +30,7 @@ class Bot(Model):
     # After so many turns in a row that were not understood, the DTMF menu takes over.
     max_misses: int = Field(2, ge=1, le=9)
     ladder: Ladder = Ladder()
+    redaction: Redaction = Redaction()
     slots: dict[Name, Slot] = Field(default_factory=dict)
     tables: dict[Name, dict[str, dict[Name, Phrase]]] = Field(default_factory=dict)
     intents: dict[Name, Intent] = Field(min_length=1, max_length=200)

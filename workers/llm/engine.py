@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from workers.bot import Bot
@@ -23,6 +23,7 @@ class Request:
     history: earlier lines of the call, oldest first, the bot's cut to what was heard.
     said: sentences of the answer that the caller has had already, from an attempt that broke off.
     An engine goes on after them, or gives the same answer from its beginning.
+    private: what stands behind the placeholders in history, for tools alone; see redaction/.
     confidence: of the recogniser, 0 to 1. passages: of the bot's knowledge, the best first. notes:
     what a model is to be told beside its instructions.
     """
@@ -33,6 +34,7 @@ class Request:
     text: str
     keyed: bool = False
     said: tuple[str, ...] = ()
+    private: Mapping[str, str] = field(default_factory=dict)
     confidence: float = 1.0
     passages: tuple[Hit, ...] = ()
     notes: tuple[str, ...] = ()

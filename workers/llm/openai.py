@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from workers.bot import Bot
 from workers.http_provider import Deadline, Provider, ProviderError, parse_json, plain
 from workers.llm.engine import LlmError, Request
 from workers.messages import Decision, DialogState
+from workers.redaction import Private, hidden, restore
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class _Answer:
 
     tools: dict[int, _ToolCall] = field(default_factory=dict)
     said: int = 0
+    private: Mapping[str, str] = field(default_factory=dict)
 
 
 class OpenAiLlm:
@@ -116,9 +118,11 @@ class OpenAiLlm:
         return rest()
 
     def _ask(self, request: Request, answer: _Answer, deadline: Deadline) -> Iterator[str]:
+        private = Private(request.bot, request.private)
+        answer.private = private.kept
         body = {
             "model": self._model,
-            "messages": messages(request),
+            "messages": hidden(messages(request), private),
             "tools": tools(request.bot),
             "stream": True,
             "temperature": 0.2,
@@ -145,6 +149,7 @@ class OpenAiLlm:
         bot, state = request.bot, request.state
         for index in sorted(answer.tools)[:MAX_TOOLS]:
             call = answer.tools[index]
+            call.arguments = restore(call.arguments, answer.private)
             outcome = self._outcome(bot, state, call)
             if outcome is None:
                 log.warning("the model called for something that the bot does not have")
