@@ -16,6 +16,7 @@ from pathlib import Path
 
 import redis
 
+from eslbot import variants
 from eslbot.chaos import command as chaos
 from eslbot.loadtest import command as loadtest
 from workers import streams
@@ -42,6 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     _call_arguments(commands.add_parser("call", help="call the listener from a stand-in switch"))
     _freeswitch_arguments(commands.add_parser("freeswitch", help="write FreeSWITCH's files"))
     chaos.add_arguments(commands.add_parser("chaos", help="break it on purpose, and see"))
+    variants.add_arguments(commands.add_parser("variants", help="which variant of a bot is better"))
     loadtest.add_arguments(commands.add_parser("loadtest", help="many calls at once, measured"))
     arguments = parser.parse_args(argv)
     try:
@@ -87,6 +89,11 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
         return _freeswitch(arguments, settings)
     if arguments.command == "chaos":
         return chaos.run(arguments, settings)
+    if arguments.command == "variants":
+        try:
+            return variants.run(arguments, settings, _bot(settings))
+        except variants.NoVariants as error:
+            raise Trouble(str(error)) from None
     if arguments.command == "loadtest":
         return loadtest.run(arguments)
     from eslbot.first_call import run

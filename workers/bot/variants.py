@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
@@ -29,6 +30,8 @@ class Promote(Model):
     calls: int = Field(200, ge=20, le=1_000_000)
     # Of not promoting by mere chance, over all looks together.
     confidence_percent: int = Field(95, ge=80, le=99)
+    # Only calls from this day on count (UTC): the day on which the variants were changed last.
+    since: date | None = None
 
 
 class Variants(Model):
