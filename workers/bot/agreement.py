@@ -70,7 +70,8 @@ def as_variant(bot: Bot, variant: Variant) -> Bot:
             else intent
             for name, intent in bot.intents.items()
         }
-    return bot.model_copy(update=changed)
+    # Built anew: its translations have to lead back to it, and not to the file's bot.
+    return type(bot).model_validate(bot.model_copy(update=changed).model_dump())
 
 
 def served(bot: Bot) -> dict[str, Bot]:

@@ -7,6 +7,7 @@ what was open goes on. "Where does that come from?" is answered with the passage
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from workers import dialog
 from workers.bot import Bot
@@ -33,7 +34,7 @@ def from_knowledge(request: Request) -> dialog.Outcome | None:
         said: tuple[str, ...] = (f"{best.passage.title}.",)
     else:
         said = answer(best, request.text, knowledge.sentences)
-    return _outcome(bot, request.state, said, best)
+    return _outcome(bot, dialog.begin(request.state), said, best)
 
 
 def asks_for_source(text: str) -> bool:
@@ -46,5 +47,5 @@ def _outcome(bot: Bot, state: DialogState, said: tuple[str, ...], best: Hit) -> 
     if state.asked == dialog.CONFIRM:
         following = bot.phrases.yes_no
     # What was open stays so: the question is asked once more.
-    kept = DialogState(state.intent, state.slots, state.asked)
+    kept = replace(state, misses=0)
     return dialog.Outcome((*said, following), Decision(kept, cited=(best.passage.id,)))

@@ -12,18 +12,19 @@ the call's state, the history and the utterance follow.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from workers import dialog, secret_slots
 from workers.bot import Bot
 from workers.http_provider import Deadline, Provider, ProviderError, parse_json, plain
+from workers.llm import prompt
 from workers.llm.engine import LlmError, Request
-from workers.messages import Decision, DialogState
+from workers.messages import Decision, DialogState, Step
 from workers.redaction import Private, hidden, restore
+from workers.values.slot_values import offered
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +91,7 @@ class OpenAiLlm:
 
     def reply(self, request: Request, timeout_s: float) -> Iterator[str | Decision]:
         """See engine.py. A retry is possible up to the first token, and not after it."""
+        request = replace(request, state=dialog.begin(request.state))
         if request.keyed and request.text in secret_slots.PLACEHOLDERS:
             # There is nothing in it for a model to understand.
             outcome = dialog.keyed_in(request.bot, request.state, request.text)
@@ -147,10 +149,14 @@ class OpenAiLlm:
     def _act(self, request: Request, answer: _Answer) -> Iterator[str | Decision]:
         """Do what the model called for; refuse what it may not."""
         bot, state = request.bot, request.state
-        for index in sorted(answer.tools)[:MAX_TOOLS]:
-            call = answer.tools[index]
+        called = [answer.tools[index] for index in sorted(answer.tools)[:MAX_TOOLS]]
+        for call in called:
             call.arguments = restore(call.arguments, answer.private)
+        several = _wishes(bot, called)
+        for call in called:
             outcome = self._outcome(bot, state, call)
+            if len(several) > 1:
+                outcome = dialog.wishes(bot, state, several)
             if outcome is None:
                 log.warning("the model called for something that the bot does not have")
                 continue
@@ -158,7 +164,7 @@ class OpenAiLlm:
             yield from (sentence + " " for sentence in outcome.say)
             return
         if answer.said:
-            yield Decision(DialogState(state.intent, state.slots))
+            yield Decision(replace(state, asked=None, misses=0))
             return
         if answer.tools:
             outcome = dialog.not_understood(bot, state)
@@ -182,7 +188,8 @@ class OpenAiLlm:
             if not isinstance(slots, dict):
                 return None
             yes = given.get("confirmed")
-            if state.asked == dialog.CONFIRM and intent == state.intent and isinstance(yes, bool):
+            open_ = intent == state.intent and not _values(bot, state, intent, slots)
+            if state.asked == dialog.CONFIRM and open_ and isinstance(yes, bool):
                 return dialog.confirm(bot, state, yes)
             return dialog.handle(bot, state, intent, slots)
         if call.name == "transfer":
@@ -193,6 +200,34 @@ class OpenAiLlm:
         if call.name == "hang_up":
             return dialog.Outcome((bot.phrases.goodbye,), Decision(state, "hangup"))
         return None
+
+
+def _wishes(bot: Bot, called: list[_ToolCall]) -> list[Step]:
+    """The intents that the model called for; several are several wishes of the caller."""
+    found = {}
+    for call in called:
+        try:
+            given = parse_json(call.arguments or "{}") if call.name == "handle_intent" else None
+        except ProviderError:
+            continue
+        if not isinstance(given, dict):
+            continue
+        name, slots = given.get("intent"), given.get("slots")
+        if isinstance(name, str) and name in bot.intents:
+            held = slots if isinstance(slots, dict) else {}
+            texts = {k: v for k, v in held.items() if isinstance(v, str) and k in bot.slots}
+            found[name] = Step(name, texts)
+    return list(found.values())
+
+
+def _values(bot: Bot, state: DialogState, intent: str, slots: dict[str, Any]) -> dict[str, str]:
+    """What the model gives that is not known so: with a no, or with a yes, it is a correction."""
+    found = {}
+    for name in bot.intents[intent].slots:
+        value = offered(bot.slots[name], slots.get(name), bot.language, state.today)
+        if value is not None and value != state.slots.get(name):
+            found[name] = value
+    return found
 
 
 def _take(event: Any, answer: _Answer) -> str | None:
@@ -236,11 +271,11 @@ def messages(request: Request) -> list[dict[str, str]]:
     """The prompt: what never changes first, the utterance last."""
     found = [{"role": "system", "content": instructions(request.bot)}]
     found += [{"role": "system", "content": note} for note in request.notes]
-    state = request.state
-    known = json.dumps({"intent": state.intent, "slots": state.slots, "asked": state.asked})
-    found.append({"role": "system", "content": f"State of this call: {known}"})
+    earlier, latest = prompt.bounded(request.history)
+    told = prompt.state_line(request.state)
+    found.append({"role": "system", "content": f"{told}\n{earlier}".strip()})
     roles = {"caller": "user", "bot": "assistant"}
-    found += [{"role": roles[line.who], "content": line.text} for line in request.history]
+    found += [{"role": roles[line.who], "content": line.text} for line in latest]
     how = "keyed in" if request.keyed else "said"
     found.append({"role": "user", "content": f"[{how}] {request.text}" if request.keyed
                   else request.text})  # fmt: skip
@@ -255,6 +290,7 @@ def instructions(bot: Bot) -> str:
     lines = [
         bot.persona or f"You are the telephone assistant {bot.name}.",
         "You speak on the telephone: one or two short sentences, no markup, no lists.",
+        prompt.speaks(bot),
         "What the caller says comes from a speech recogniser and may be misheard.",
         "When the caller wants one of these, call handle_intent; never invent its facts:",
     ]
@@ -266,6 +302,9 @@ def instructions(bot: Bot) -> str:
         how = "; keyed in, handle_intent asks for it: never ask for it yourself"
         lines.append(f"- {name} ({slot.type}{how if slot.secret else ''}): {slot.question}")
     lines.append("If a slot was asked for, pass the caller's answer with the same intent.")
+    lines.append("If the caller corrects a value, pass the new one with the same intent.")
+    lines.append("If the caller wants several things, call handle_intent once for each, in order.")
+    lines.append("What the caller wants to keep as it is, is no wish: do not call for it.")
     return "\n".join(lines)
 
 
@@ -279,11 +318,7 @@ def tools(bot: Bot) -> list[dict[str, Any]]:
             "function": {"name": name, "description": what, "parameters": schema},
         }
 
-    slots = {
-        name: {"type": "string", "description": slot.ask}
-        for name, slot in bot.slots.items()
-        if not slot.secret
-    }
+    slots = {name: prompt.slot_schema(slot) for name, slot in bot.slots.items() if not slot.secret}
     return [
         tool(
             "handle_intent",

@@ -19,8 +19,9 @@ from workers.sentences import SentenceSplitter
 
 def shared_sentences(bot: Bot) -> tuple[str, ...]:
     """As they come to be spoken, one sentence at a time, and then the fixed phrases whole."""
-    phrases = bot.fixed_phrases()
-    alone = [one for text in (*phrases, *_answers(bot)) for one in _split(text)]
+    phrases = [text for voice in bot.voices for text in voice.fixed_phrases()]
+    answers = [text for voice in bot.voices for text in _answers(voice)]
+    alone = [one for text in (*phrases, *answers) for one in _split(text)]
     return tuple(dict.fromkeys([*alone, *phrases]))
 
 
