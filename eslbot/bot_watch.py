@@ -9,6 +9,7 @@ has changed once more.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import time
@@ -24,6 +25,7 @@ from workers.bot import BotError, load
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
+MAX_FILES = 200
 READY_WITHIN_S = 60.0  # for workers to get ready; then it is used all the same
 
 
@@ -56,7 +58,7 @@ class BotWatch:
             if asked or stamp != self._seen:
                 self._seen = stamp
                 try:
-                    self._read()
+                    self._read(asked)
                 except Exception:
                     self.error = "it could not be made ready, see the log"
                     log.exception("the bot's file")
@@ -80,14 +82,16 @@ class BotWatch:
         }
         return json.dumps(told) + "\n"
 
-    def _stamp(self) -> tuple[int, int, int]:
-        try:
-            about = self._path.stat()
-        except OSError:
-            return (0, 0, 0)
-        return (about.st_mtime_ns, about.st_size, about.st_ino)
+    def _stamp(self) -> tuple[tuple[str, int, int, int], ...]:
+        """Of the file, and of those beside it: translations are among them."""
+        found = []
+        for path in sorted(self._path.parent.glob("*.y*ml"))[:MAX_FILES]:
+            with contextlib.suppress(OSError):
+                about = path.stat()
+                found.append((path.name, about.st_mtime_ns, about.st_size, about.st_ino))
+        return tuple(found)
 
-    def _read(self) -> None:
+    def _read(self, asked: bool) -> None:
         try:
             # In a thread: a large file takes a while, and the calls' audio must not wait.
             version = Version(gevent.get_hub().threadpool.apply(load, (self._path,)))
@@ -97,7 +101,8 @@ class BotWatch:
             return
         self.error = ""
         if version.bot.sha == self._served.now.bot.sha:
-            log.info("the bot's file says what it said before")
+            if asked:
+                log.info("the bot's file says what it said before")
             return
         self._served.coming = version
         try:
@@ -106,7 +111,7 @@ class BotWatch:
         except TimeoutError as error:
             self.error = f"not in use: {error}"
             log.error("the bot stays as it was: %s", error)
-            self._seen = (-1, 0, 0)  # another time
+            self._seen = ()  # another time
             gevent.sleep(5)
             return
         finally:

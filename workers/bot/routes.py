@@ -13,7 +13,7 @@ class Turns(Model):
     """What a turn has to be like; all that is given has to hold."""
 
     # Words of the utterance.
-    words_from: int | None = Field(None, ge=2, le=100)
+    words_from: int | None = Field(None, ge=1, le=100)
     # Different wishes in it.
     wishes_from: int | None = Field(None, ge=2, le=4)
     # The recogniser's confidence in the text.

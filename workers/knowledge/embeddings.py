@@ -111,10 +111,11 @@ def _vectors(answer: object, count: int) -> list[Vector]:
         if not 0 < len(raw) <= MAX_DIMENSIONS or any(type(x) not in (int, float) for x in raw):
             raise ProviderError("something that is no vector")
         vector: Vector = np.array(raw, dtype=np.float64)
-        norm = float(np.linalg.norm(vector))
-        if not np.isfinite(norm) or norm == 0.0:
+        longest = float(np.abs(vector).max())
+        if longest == 0.0:
             raise ProviderError("a vector without a direction")
-        found[index] = vector / norm
+        vector = vector / longest  # or the squares may be too large
+        found[index] = vector / np.linalg.norm(vector)
     if len(found) != count:
         raise ProviderError("not as many vectors as texts")
     return [found[n] for n in range(count)]

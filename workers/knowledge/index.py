@@ -17,6 +17,7 @@ How much each of them counts was fitted; docs/knowledge.md says on what, and wha
 from __future__ import annotations
 
 import functools
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ from workers.knowledge.passages import Passage
 from workers.llm.matcher import WRAPPING, alike, english, stem, tokens
 
 Vector = npt.NDArray[np.float64]
+
+logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets itself to DEBUG
 
 CANDIDATES = 8
 LEAST_WEIGHT = 1.0  # of a word that BM25 is asked for: less, and everyone says it all the time
