@@ -14,9 +14,17 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from tests.conftest import ENERGY
+from tests.energy_wishes import KNOWN
 from tests.measure_understanding import auroc, misheard
+from workers.bot import Bot
 from workers.knowledge.index import Index, asked_for
+from workers.knowledge.library import Library
 from workers.knowledge.passages import read, stamp
+from workers.llm.engine import Request
+from workers.llm.guide import guided
+from workers.llm.intents import IntentsEngine
+from workers.messages import Decision, DialogState
 
 DATA = Path(__file__).parent / "data" / "knowledge"
 Case = tuple[str, str]  # question, heading that answers it, "" where none does
@@ -88,6 +96,34 @@ def fit(name: str) -> list[float]:
     return [round(float(w), 2) for w in weights]
 
 
+def through_the_engine() -> dict[str, float]:
+    """Questions to `energy` as a bot with its intents answers them; and its own wishes."""
+    example = yaml.safe_load(ENERGY.read_text()) | {"knowledge": {"folder": "energy"}}
+    bot, library, engine = Bot.model_validate(example), Library(DATA), IntentsEngine()
+    found, cases = collection("energy")
+    titles = {one.id: one.title.rsplit(": ", 1)[-1] for one in found.passages}
+
+    def decided(text: str) -> Decision:
+        request = Request(bot, DialogState(), (), text)
+        return next(p for p in guided(engine, request, 5.0, library) if isinstance(p, Decision))
+
+    known: list[str] = []
+    false = 0
+    for text, title in cases:
+        one = decided(text)
+        by = titles[one.cited[0]] if one.cited else "an intent" if one.intent else "nothing"
+        if title:
+            known.append("right" if by == title else by if not one.cited else "wrong")
+        else:
+            false += bool(one.cited)
+    wishes = [(text, kind) for kind, texts in KNOWN.items() for text in texts]
+    taken = sum(bool(decided(text).cited) for text, _ in wishes)
+    shares = {f"answered: {by}": known.count(by) / len(known)
+              for by in ("right", "wrong", "an intent", "nothing")}  # fmt: skip
+    return shares | {"unknown, said": false / (len(cases) - len(known)),
+                     "wishes, taken": taken / len(wishes)}  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--fit", action="store_true", help="find LOG_ODDS on `energy`")
@@ -101,6 +137,8 @@ def main() -> None:
                 how = "misheard" if noisy else "as written"
                 shown = "  ".join(f"{k} {v:.3f}" for k, v in found.items())
                 print(f"{name:7} {how:10} from {least:.0%}  {shown}")
+    print("energy.yaml with its intents  ", end="")
+    print("  ".join(f"{k} {v:.3f}" for k, v in through_the_engine().items()))
 
 
 if __name__ == "__main__":

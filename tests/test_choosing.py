@@ -137,7 +137,7 @@ def test_where_the_strong_one_fails_the_local_one_answers(
 
 def test_an_answer_that_broke_off_is_not_begun_anew(server: Provider, strong: Provider) -> None:
     bot = made(routes=[{"when": {"words_from": 1}}])
-    strong.plan.stop_after = 2
+    strong.plan.stop_after = 3
     with pytest.raises(LlmError):
         said(both(server, strong), ask(bot, "hello"))
     assert server.seen == []

@@ -1,7 +1,8 @@
 """What the engine without a model makes of the bot's knowledge: a passage's own sentences.
 
-A question that no intent is meant by is answered where a passage is sure enough to answer it; then
-what was open goes on. "Where does that come from?" is answered with the passage's title.
+A question is answered where a passage is sure enough to answer it, and no intent is about as
+sure to be meant; then what was open goes on. "Where does that come from?" is answered with the
+passage's title.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from workers.knowledge.index import Hit, answer
 from workers.llm.engine import Request
 from workers.messages import Decision, DialogState
 
+AHEAD = 0.2
 _SOURCE = re.compile(
     r"\b(?:where (?:is|does|did|do) (?:that|this|it|you)\b.*\b(?:from|say|said|written|know)"
     r"|how do you know|who (?:says|said) (?:that|so)|what(?: is|'s) (?:the|your) source"
@@ -22,13 +24,14 @@ _SOURCE = re.compile(
 )
 
 
-def from_knowledge(request: Request) -> dialog.Outcome | None:
-    """None where nothing is sure enough."""
+def from_knowledge(request: Request, intent: float = 0.0) -> dialog.Outcome | None:
+    """None where nothing is sure enough. intent: how sure it is that an intent is meant; a passage
+    has to be surer than that by AHEAD."""
     bot, knowledge = request.bot, request.bot.knowledge
     if knowledge is None or not request.passages:
         return None
     best = request.passages[0]
-    if best.score * 100 < knowledge.sure_from_percent:
+    if best.score * 100 < knowledge.sure_from_percent or best.score < intent + AHEAD:
         return None
     if asks_for_source(request.text):
         said: tuple[str, ...] = (f"{best.passage.title}.",)

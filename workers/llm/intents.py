@@ -79,6 +79,9 @@ class IntentsEngine:
             return dialog.wishes(bot, state, steps, stays)
         if not match.sure or (_hangs_up(bot, match) and match.score < HANGS_UP):
             return from_knowledge(request) or dialog.not_understood(bot, state)
+        known = from_knowledge(request, match.score)
+        if known is not None:
+            return known
         assert match.intent is not None
         return dialog.wishes(bot, state, [_step(bot, state, match.intent, wanted)], stays)
 

@@ -18,7 +18,7 @@ from typing import Literal, get_args
 
 from workers.bot import Bot
 from workers.llm.matcher import Matcher, stem
-from workers.spoken import words
+from workers.spoken import is_number, words
 
 Strength = Literal["none", "some", "high"]
 STRENGTHS: tuple[Strength, ...] = get_args(Strength)
@@ -175,7 +175,7 @@ def _points(said: list[str], listed: tuple[tuple[Stems, int], ...]) -> int:
 def _same_again(said: list[str]) -> bool:
     """ "No no no": a word three times in a row; figures may stand there as often as they like."""
     runs = ((word, len(list(run))) for word, run in itertools.groupby(said))
-    return any(count >= 3 and word.isalpha() and len(word) > 1 for word, count in runs)
+    return any(count >= 3 and not is_number(word) for word, count in runs)
 
 
 def _person(bot: Bot, text: str, said: list[str]) -> bool:
