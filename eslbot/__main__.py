@@ -19,6 +19,7 @@ import redis
 from eslbot import variants
 from eslbot.chaos import command as chaos
 from eslbot.loadtest import command as loadtest
+from eslbot.records import command as records
 from workers import streams
 from workers.bot import Bot, BotError
 from workers.bot import load as load_bot
@@ -35,6 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="eslbot", description="A voice bot behind FreeSWITCH.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     commands.add_parser("serve", help="accept calls from FreeSWITCH")
+    records.add_commands(commands)
     commands.add_parser("redis", help="run the Redis that comes along")
     check = commands.add_parser("check", help="is everything set up rightly? (before a start)")
     check.add_argument("bot", nargs="?", help="check this bot's file alone")
@@ -77,6 +79,8 @@ def main(argv: list[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace, settings: Settings) -> int:
     if arguments.command == "serve":
         return _serve(settings)
+    if arguments.command in records.COMMANDS:
+        return records.run(arguments, settings)
     if arguments.command == "redis":
         from eslbot import redis_server
 

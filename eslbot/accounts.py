@@ -21,6 +21,7 @@ from prometheus_client import (
 
 if TYPE_CHECKING:
     from eslbot.call import Call
+    from eslbot.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +90,15 @@ class Accounts:
         )
         self.lag = Histogram("eslbot_clock_lag_seconds", "How late the media clock ticked.",
                              buckets=LAGS, registry=registry)  # fmt: skip
+
+    def records(self, outbox: Outbox) -> None:
+        """What waits for the recorder, and what was lost."""
+        lost = Gauge("eslbot_records_lost", "Entries the recorder will never see.",
+                     registry=self.registry)  # fmt: skip
+        lost.set_function(lambda: outbox.lost)
+        waiting = Gauge("eslbot_records_waiting", "Entries in Redis and here, not recorded yet.",
+                        registry=self.registry)  # fmt: skip
+        waiting.set_function(lambda: outbox.waiting + outbox.kept)
 
     # -- calls
 

@@ -19,6 +19,7 @@ from eslbot.endpointing import Heard, Paused, Resumed, SpeechEnded, SpeechStarte
 from eslbot.ladder import Climb
 from eslbot.playback import PlaybackFull
 from eslbot.turn import Turn
+from eslbot.turn_record import turn_record
 from workers import secret_slots
 from workers.messages import (
     Decision,
@@ -127,9 +128,16 @@ class Assistant:
             call.go(Event.DISCARD)
             self._await_caller()
             return
-        told = call.keyed_in(keys)
-        turn.enter(told)
-        call.record("heard", keyed=True, text=told)
+        if call.consent.pending and call.consent.answered(keys):
+            turn.heard = turn.told = keys
+            self._close_turn("answered")
+            call.go(Event.ENDPOINT)
+            call.consent.go_on()
+            return
+        keyed = call.keyed_in(keys)
+        keyed = self._tell(turn, keyed)
+        turn.enter(keyed)
+        call.record("heard", keyed=True, text=turn.told)
         self._await_answer()
 
     @staticmethod
@@ -217,11 +225,12 @@ class Assistant:
         call = self._call
         if isinstance(message, Partial):
             call.record("partial", text=self._shown(turn, message.text))
+        elif isinstance(message, Final) and call.consent.pending:
+            _once_over(turn, lambda: self._consent(turn, message.text))
         elif isinstance(message, Final):
-            turn.recognised(message.text, message.confidence)
-            text = self._shown(turn, message.text)
-            confidence = round(message.confidence, 2)
-            _once_over(turn, lambda: call.record("heard", text=text, confidence=confidence))
+            confidence = turn.confidence = round(message.confidence, 2)
+            turn.recognised(self._tell(turn, message.text))
+            _once_over(turn, lambda: call.record("heard", text=turn.told, confidence=confidence))
         elif isinstance(message, Decision):
             if turn.decision is None:
                 turn.times.decision = time.monotonic()
@@ -235,6 +244,33 @@ class Assistant:
             self._speech(turn, attempt, message)
         elif isinstance(message, SpeechEnd):
             self._speech_end(turn, attempt, message)
+
+    def _consent(self, turn: Turn, text: str) -> None:
+        """The answer to whether the call may be recorded; anything else is a wish."""
+        if self._call.consent.answered(text):
+            turn.heard = turn.told = text
+            self._close_turn("answered")
+            self._call.consent.go_on()
+        else:
+            turn.recognised(self._tell(turn, text))
+            self._call.record("heard", text=turn.told)
+
+    def _tell(self, turn: Turn, heard: str) -> str:
+        """What was heard, as workers get it; and kept as others may see it, in turn.told. Parts of
+        a number that were dictated over several turns are taken back."""
+        call = self._call
+        shown = self._shown(turn, heard)
+        number = turn.epoch - self._first_epoch
+        turn.told, amended = call.private.hear(number, shown, turn.message.state)
+        turn.private = dict(call.private.kept)
+        for one in amended:
+            for at, line in enumerate(self._history):
+                if line.who == "caller" and line.text == one.before[:1000]:
+                    self._history[at] = Line("caller", one.text[:1000])
+            call.keep("amended", {"number": one.number, "text": one.text})
+        if amended:
+            call.house.link.forget_heard(call.uuid)
+        return turn.told if amended else heard
 
     def _shown(self, turn: Turn, heard: str) -> str:
         return secret_slots.speech(self._call.bot, turn.message.state, heard)
@@ -256,6 +292,7 @@ class Assistant:
             if name in call.bot.rules and name not in self._ruled:
                 self._ruled += (name,)
                 values |= call.bot.rules[name].variables
+        call.consent.look()
         call.set_variables(values)
         taken_for = decision.intent if decision.intent in call.bot.intents else intent
         chosen = {name: found for name in ("cited", "route", "mood", "rules")
@@ -391,6 +428,7 @@ class Assistant:
     def _close_turn(self, outcome: str, said: str = "", interrupted: bool = False) -> None:
         """said: what the caller heard of the answer. The conversation so far goes on from it."""
         turn = self._turn
+        said = self._call.private.clean(said)
         if turn is None or not turn.close(outcome):
             if said:  # a fixed phrase was interrupted: it belongs to no turn
                 self._history.append(Line("bot", said[:1000]))
@@ -399,8 +437,11 @@ class Assistant:
             self._climb.stop()
         if turn.speaking is not None:
             turn.times.first_frame = self._call.playback.first_frame_at
-        if turn.heard and outcome != "merged":
-            self._history.append(Line("caller", self._shown(turn, turn.heard)[:1000]))
+        number = turn.epoch - self._first_epoch
+        if outcome == "merged":
+            self._call.private.drop(number)
+        elif turn.heard:
+            self._history.append(Line("caller", turn.told[:1000]))
         if said:
             self._history.append(Line("bot", said[:1000]))
         keep = self._call.settings.history_lines
@@ -408,8 +449,8 @@ class Assistant:
         intervals = turn.intervals_ms()
         self._call.leave.turn_ended(outcome, intervals)
         more = {"interrupted": True} if interrupted else {}
-        number = turn.epoch - self._first_epoch
         self._call.record("turn", number=number, outcome=outcome, **intervals, **more)
+        self._call.keep("turn", turn_record(turn, number, said, interrupted, self._call.private))
 
 
 def _once_over(turn: Turn, act: Callable[[], None]) -> None:

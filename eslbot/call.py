@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from eslbot.accounts import Accounts
 from eslbot.assistant import Assistant
 from eslbot.call_state import State
 from eslbot.chaos.live import Blindfold, draw
+from eslbot.consent import Consent, Recordings
 from eslbot.departure import Departure, Left
 from eslbot.endpointing import Endpointer, SpeechEnded, SpeechStarted
 from eslbot.endpointing import Event as SpeechEvent
@@ -36,17 +38,21 @@ from eslbot.media.unicast import RATE, MediaError, Unicast
 from eslbot.menu import MenuRun
 from eslbot.playback import Playback
 from eslbot.prompts import Prompts
+from eslbot.records.seal import Seal
 from eslbot.served import Served
 from eslbot.session import Session, SessionClosed, SessionError
 from eslbot.vad import Vad, VadError
 from eslbot.watch import Watch
 from workers import secret_slots
 from workers.messages import DialogState, Message
+from workers.redaction import Private
 from workers.retry_budget import RetryBudget
 from workers.settings import Settings
 
 log = logging.getLogger(__name__)
 
+# Fields of a record that hold a caller's words or values.
+WORDS = ("text", "heard", "said", "known", "slots", "variables")
 DIGITS = frozenset("0123456789*#ABCD")
 
 
@@ -62,6 +68,8 @@ class House:
     prompts: Prompts
     accounts: Accounts
     hedges: RetryBudget  # stages tried once more with the same engine
+    seal: Seal
+    recordings: Recordings
     last_tick: float = 0.0
 
 
@@ -83,6 +91,9 @@ class Call:
         self.admitted = False  # it counts as a call of ours
         self.fault = draw(house.link.chaos)
         self._blindfold = Blindfold(self.fault) if self.fault else None
+        self.bot_sha = self.bot.sha
+        self.leg_id = secrets.token_hex(8)
+        self.private = Private(self.bot)
         self.dialog = DialogState()
         self.variables: dict[str, str] = {}
         self.leg: Leg | None = None
@@ -94,6 +105,7 @@ class Call:
         self._watch = Watch(self)
         self.assistant = Assistant(self)
         self.menu = MenuRun(self)
+        self.consent = Consent(self)
 
     # -- the story
 
@@ -148,8 +160,14 @@ class Call:
             "call",
             bot=self.bot.name,
             **({"variant": self.variant} if self.variant else {}),
+            language=self.variables.get("ai_language", ""),
+            caller=self._caller(headers),
             known=secret_slots.shown(self.bot, {k: v for k, v in self.variables.items() if v}),
         )
+
+    def _caller(self, headers: Mapping[str, str]) -> str:
+        """The keyed hash by which a caller's records are found; nothing else has the number."""
+        return self.house.seal.caller(headers.get("Caller-Caller-ID-Number", ""))
 
     def admit(self) -> None:
         if not self.admitted:
@@ -227,7 +245,7 @@ class Call:
         reason = self.house.link.unable()
         if reason:
             self.fail(reason)
-        elif not self.say(self.bot.greeting):
+        elif not self.consent.greet():
             self.leave.native_menu("no prompts yet", failed=True)
 
     # -- what happens to it: other greenlets only put into the mailbox
@@ -315,6 +333,7 @@ class Call:
                 self.settings.barge_in_speech_ms if interrupting else self.settings.min_speech_ms
             )
             self.leg.listening = self.state not in (State.LEAVING, State.ENDED)
+        self.consent.look()
 
     @property
     def playback(self) -> Playback:
@@ -380,7 +399,18 @@ class Call:
         return secret_slots.placeholder(slot, keys)
 
     def record(self, what: str, **fields: Any) -> None:
-        self.house.link.record(self.uuid, what, **fields)
+        """Into the call's log and its record, redacted."""
+        told = {k: self.private.clean_values(v) if k in WORDS else v for k, v in fields.items()}
+        self.house.link.record(self.uuid, what, **told)
+        # A turn's parts come with its end, see keep().
+        if what in ("partial", "heard", "decided") or (what == "said" and not told.get("fixed")):
+            return
+        if what != "turn":
+            self.keep(what, told)
+
+    def keep(self, what: str, fields: dict[str, Any]) -> None:
+        """Into the record alone."""
+        self.house.link.keep(self.uuid, self.leg_id, self.bot_sha, what, fields)
 
     # -- the ways out
 
@@ -416,5 +446,6 @@ class Call:
         self._mailbox.no_timers()
         if self.state is not State.ENDED:
             self.go(call_state.Event.CLOSE)
+        self.consent.end()
         if self.leg:
             self.house.clock.remove(self.leg)

@@ -21,6 +21,7 @@ from gevent.event import Event
 from gevent.queue import Full, Queue
 
 from eslbot.chaos import live as chaos
+from eslbot.outbox import Outbox
 from workers import streams
 from workers.bot import Bot
 from workers.messages import Message, MessageError, Stage, Turn, decode
@@ -34,6 +35,18 @@ LOG_TTL_S = 3600
 
 # What Redis says when it is there and still can't be worked with.
 USELESS = ("OOM", "READONLY", "MISCONF", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOPERM", "NOAUTH")
+
+# Of a log, the entries with what the caller said.
+FORGET_HEARD = """
+for _, entry in ipairs(redis.call('XRANGE', KEYS[1], '-', '+')) do
+  for n = 1, #entry[2], 2 do
+    local value = entry[2][n + 1]
+    if entry[2][n] == 'what' and (value == 'heard' or value == 'partial') then
+      redis.call('XDEL', KEYS[1], entry[1])
+    end
+  end
+end
+"""
 
 OnMessage = Callable[[int, int, Message], None]
 
@@ -49,6 +62,7 @@ class Link:
         bots: Callable[[], Iterable[Bot]],
         ttl_s: int,
         on_health: Callable[[bool], None],
+        records_backlog: int = 0,
     ) -> None:
         self.out = streams.out_key(listener)
         self.healthy = False
@@ -56,6 +70,7 @@ class Link:
         self.chaos: chaos.Order | None = None
         self.lost = 0  # writes that never reached Redis
         self.workers: dict[str, list[dict[str, Any]]] = {stage: [] for stage in streams.STAGES}
+        self.outbox = Outbox(client, listener, records_backlog)
         self._client = client
         self._bots = bots
         self._ttl_s = ttl_s
@@ -138,6 +153,15 @@ class Link:
 
         self._put(write)
 
+    def keep(self, call: str, leg: str, bot: str, what: str, fields: dict[str, Any]) -> None:
+        """Tell the recorder; see outbox.py."""
+        self.outbox.add(call, leg, bot, what, fields)
+        self._put(_nothing)  # wakes the writer
+
+    def forget_heard(self, call: str) -> None:
+        """Take what the caller said so far out of the call's log."""
+        self._put(lambda pipe: pipe.eval(FORGET_HEARD, 1, streams.log_key(call)))
+
     def put(self, write: Callable[[Any], object]) -> None:
         """Write something else; it gets the pipeline."""
         self._put(write)
@@ -175,6 +199,16 @@ class Link:
                 self._trouble(error)
                 continue
             self._look_at(answers)
+            self._send_records()
+
+    def _send_records(self) -> None:
+        """On their own: what Redis does not take now is kept."""
+        try:
+            self.outbox.send()
+        except redis.RedisError as error:
+            self._trouble(error)
+        except Exception:
+            log.exception("records that can't be written")
 
     def _look_at(self, answers: list[Any]) -> None:
         errors = [answer for answer in answers if isinstance(answer, Exception)]
@@ -219,6 +253,9 @@ class Link:
                     self.workers[stage] = list(streams.living(self._client, stage))
                 streams.introduce(self._client, self._listener, self.about())
                 self.chaos = chaos.look(self._client)
+                self.outbox.look()
+                if self.outbox.kept:
+                    self._put(_nothing)
                 pipe = self._client.pipeline(transaction=False)
                 pipe.xtrim(self.out, minid=self._last, approximate=True)
                 pipe.expire(self.out, self._ttl_s)
@@ -239,6 +276,10 @@ class Link:
             log.error("Redis fails: %s", streams.plain(error))
             self._look_now.set()
             self._on_health(False)
+
+
+def _nothing(_: Any) -> None:
+    """Writes nothing."""
 
 
 def _useless(error: Exception) -> bool:

@@ -21,10 +21,13 @@ from eslbot import promotion
 from eslbot.accounts import Accounts
 from eslbot.bot_watch import BotWatch
 from eslbot.call import Call, House
+from eslbot.consent import Recordings
 from eslbot.link import Link
 from eslbot.media.clock import Clock
+from eslbot.media.recording import folder
 from eslbot.metrics_server import MetricsServer
 from eslbot.prompts import Prompts
+from eslbot.records.seal import load as load_seal
 from eslbot.served import Served, Version
 from eslbot.server import Server, ServerError
 from eslbot.session import Session, SessionError
@@ -39,6 +42,7 @@ log = logging.getLogger(__name__)
 
 REDIS_WITHIN_S = 10.0
 LEAVE_S = 2.5  # for calls to be handed over when the process is told to end
+WRITE_S = 1.0  # for what is recorded to reach the disk
 LOOK_AT_WORKERS_S = 0.2
 LOOK_AT_SWITCH_S = 2.0
 LOOK_AT_PROMOTED_S = 2.0
@@ -59,16 +63,26 @@ class Listener:
         timeout_s = settings.redis_timeout_ms / 1000
         self._client = streams.connect(settings.redis, timeout_s, 8, settings.redis_tls)
         self._link = Link(
-            self._client, self.name, self._served.all, settings.stream_ttl_s, self._on_health
+            self._client,
+            self.name,
+            self._served.all,
+            settings.stream_ttl_s,
+            self._on_health,
+            settings.records_backlog if settings.records == "on" else 0,
         )
         self._link.about = self._about
+        self._accounts.records(self._link.outbox)
         vad = Vad(settings.max_calls, settings.vad_gate_dbfs)
         clock = Clock(vad, self._on_tick)
         prompts = Prompts(Path(settings.state_dir))
         hedges = RetryBudget(HEDGE_PERCENT)
+        seal = load_seal(settings)
+        key = seal.audio_keys[0] if seal.audio_keys else None
+        recordings = Recordings(folder(settings), key, settings.recording_max_s)
         self._house = House(
-            settings, self._served, self._link, clock, vad, prompts, self._accounts, hedges
-        )
+            settings, self._served, self._link, clock, vad, prompts, self._accounts, hedges, seal,
+            recordings,
+        )  # fmt: skip
         self._bot_watch = BotWatch(Path(settings.bot), self._served, self._prepare, self._ready_for)
         self._server = Server(
             settings.listen_host,
@@ -119,6 +133,7 @@ class Listener:
         gevent.killall(tasks)
         self._leave()
         self._house.clock.stop()
+        self._house.recordings.writer.stop(WRITE_S)
         clock.join(timeout=0.5)
         self._link.stop()
         if self._metrics:

@@ -13,6 +13,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from eslbot.link import Link
 from workers.messages import (
@@ -44,6 +45,7 @@ class Timings:
     last_word: float | None = None  # the end of the caller's speech, before the silence
     endpoint: float | None = None
     final: float | None = None
+    first_sentence: float | None = None
     decision: float | None = None
     first_speech: float | None = None  # the first audio came back
     first_frame: float | None = None  # and went out
@@ -87,7 +89,11 @@ class Turn:
     keyed: bool = False
     outcome: str | None = None
     heard: str | None = None  # None: not known yet
-    confidence: float = 1.0  # of the recogniser in it
+    told: str = ""  # the same, as others may see it
+    confidence: float | None = None
+    private: dict[str, str] = field(default_factory=dict)  # behind told's placeholders
+    notes: dict[str, Any] = field(default_factory=dict)  # for the record: tools and the like
+    opened_at: float = 0.0  # by the time of day
     decision: Decision | None = None
     sentences: dict[int, str] = field(default_factory=dict)
     sentence_count: int | None = None  # once the answer is complete
@@ -105,6 +111,7 @@ class Turn:
 
     def open(self) -> None:
         """Dispatch its jobs now, at the onset: they are ready when the words are."""
+        self.opened_at = time.time()
         for stage in STAGES[1:] if self.keyed else STAGES:
             self.work[stage] = Work([Attempt(0)])
             self.link.dispatch(self.message, stage)
@@ -207,19 +214,20 @@ class Turn:
         self.times.endpoint = self.times.last_word = time.monotonic()
         self.recognised(keys)
 
-    def recognised(self, text: str, confidence: float = 1.0) -> None:
+    def recognised(self, text: str) -> None:
         """On to the language model."""
         self.heard = text
-        self.confidence = confidence
         self.times.final = time.monotonic()
         self._feed_heard()
 
     def _feed_heard(self) -> None:
-        final = Final(self.heard or "", self.confidence, keyed=self.keyed)
+        sure = 1.0 if self.confidence is None else self.confidence
+        final = Final(self.heard or "", sure, self.keyed, self.private)
         self.link.feed(self.message, "llm", final)
 
     def sentence(self, message: Sentence) -> None:
         """On to the voice."""
+        self.times.first_sentence = self.times.first_sentence or time.monotonic()
         self.sentences[message.index] = message.text
         self.link.feed(self.message, "tts", message)
 

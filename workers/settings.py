@@ -284,6 +284,10 @@ class Settings:
         "`eslbot records key` makes one.",
     )
     records_key: str = _set("", "The same, comma-separated, where no file is named.", secret=True)
+    webhook_secrets_file: str = _set(
+        "",
+        "Secrets that sign webhooks, by name: a file of lines NAME=whsec_BASE64. Empty: none.",
+    )
     keep_text_days: int = _set(
         90, "Records older than this are deleted; 0: never.", low=0, high=3650
     )

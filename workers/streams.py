@@ -5,6 +5,9 @@
     eslbot:{CALL}:EPOCH:say     stream  listener → tts   "
     eslbot:out:LISTENER         stream  all stages → listener   ≤ MAX_OUT_ENTRIES, expires
     eslbot:log:CALL             stream  what happened in a call, for who watches; expires
+    eslbot:records              stream  the same of all calls, for the recorder, which deletes what
+                                        it has written; bounded by listeners, expires
+    eslbot:records:refused      list    entries that no database takes; bounded, expires
     eslbot:bot:SHA              string  a bot's definition, JSON; expires, renewed by listeners
     eslbot:worker:ROLE:NAME     string  a worker's engines, slots and the bots it is ready for,
                                         JSON; expires in seconds
@@ -68,6 +71,9 @@ FUNCTIONS: dict[Stage, str] = {
 MAX_TURN_ENTRIES = 3100
 MAX_OUT_ENTRIES = 20_000
 MAX_LOG_ENTRIES = 2_000
+RECORDS = "eslbot:records"
+RECORDS_REFUSED = "eslbot:records:refused"
+RECORDS_TTL_S = 3 * 86400
 BOT_TTL_S = 3600
 WORKER_TTL_S = 6
 LISTENER_TTL_S = 10

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from eslbot.endpointing import Endpointer, Event
+from eslbot.media.recording import Tap
 from eslbot.playback import Playback
 from eslbot.vad import WINDOW_BYTES
 
@@ -53,6 +54,7 @@ class Leg:
         self.listening = False
         self.heard_at: float | None = None  # when audio last came, by the clock
         self.dropped_windows = 0
+        self.tap: Tap | None = None  # while the call is recorded
         self._on_speech = on_speech
         self._on_played = on_played
         self._audio = bytearray()
@@ -62,6 +64,8 @@ class Leg:
         audio = self.port.receive()
         if audio:
             self.heard_at = now
+            if self.tap is not None:
+                self.tap.heard(audio)
             if self.playback.frame_bytes != self.port.frame_bytes:
                 self.playback.frame_bytes = self.port.frame_bytes
             self._audio += audio
@@ -92,5 +96,7 @@ class Leg:
         spoke = self.playback.busy
         for frame in self.playback.due(now) or self.playback.silence(now):
             self.port.send(frame)
+            if self.tap is not None:
+                self.tap.said(frame)
         if spoke and self.playback.idle:
             self._on_played()

@@ -14,7 +14,7 @@ CREATE TABLE calls (
   uuid TEXT PRIMARY KEY, caller TEXT, bot TEXT, bot_sha TEXT, variant TEXT, language TEXT,
   listener TEXT, started_at DOUBLE PRECISION, ended_at DOUBLE PRECISION, outcome TEXT, reason TEXT,
   hung_up_by TEXT, cause TEXT, intent TEXT, resolved BOOLEAN, escalated BOOLEAN,
-  handling_s DOUBLE PRECISION, turns INTEGER, variables TEXT, recording TEXT)
+  handling_s DOUBLE PRECISION, turn_count INTEGER, variables TEXT, recording TEXT)
 """
 _TURNS = """
 CREATE TABLE turns (

@@ -35,7 +35,7 @@ calls = Table(
     Column("resolved", Boolean),  # a wish was served, and nobody else had to be asked
     Column("escalated", Boolean),  # it went to a person or to a menu
     Column("handling_s", Float),  # ended_at - started_at
-    Column("turns", Integer),
+    Column("turn_count", Integer),
     Column("variables", Text),  # JSON, sealed
     Column("recording", Text),  # file in STATE_DIR/recordings of the listener's host
 )

@@ -22,6 +22,7 @@ from workers import streams
 
 ROOT = Path(__file__).parent.parent.parent
 ROLES = ("stt", "llm", "tts")
+OURS = {"listener": ["eslbot", "serve"], "recorder": ["eslbot", "recorder"]}
 
 
 class Late(AssertionError):
@@ -83,9 +84,9 @@ class RedisProcess:
 class House:
     """start() what is wanted; stop() ends it all.
 
-    Parts: "redis", "listener", and workers as "stt", "llm.2": a role, and a number where there are
-    several; another listener wants ports of its own (start()'s environ). A worker named "stt!" or
-    "stt.1!" is started again by itself when it is killed.
+    Parts: "redis", "listener", "recorder", and workers as "stt", "llm.2": a role, and a number
+    where there are several; another listener wants ports of its own (start()'s environ). A worker
+    named "stt!" or "stt.1!" is started again by itself when it is killed.
     """
 
     def __init__(self, folder: Path, state: Path, **environ: str) -> None:
@@ -112,7 +113,7 @@ class House:
                 self.redis.start()
                 continue
             role = name.split(".")[0]
-            module = ["eslbot", "serve"] if role == "listener" else ["workers", role]
+            module = OURS.get(role, ["workers", role])
             respawn = ["--respawn"] if part.endswith("!") else []
             with (self._folder / f"{name}.log").open("ab") as log:
                 self.processes[name] = subprocess.Popen(  # noqa: S603

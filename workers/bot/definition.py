@@ -14,12 +14,14 @@ from workers.bot.knowledge import Knowledge
 from workers.bot.ladder import Ladder
 from workers.bot.languages import difference, pick
 from workers.bot.menu import Menu, Phrases
+from workers.bot.recording import Recording
 from workers.bot.redaction import Redaction
 from workers.bot.routes import Route
 from workers.bot.rules import Rule, Signals
 from workers.bot.slot import Slot
 from workers.bot.texts import PLACEHOLDER, Language, Model, Name, Phrase, known
 from workers.bot.variants import Variants
+from workers.bot.webhooks import Webhook
 
 
 class _Whole:
@@ -55,6 +57,8 @@ class Bot(Model):
     max_misses: int = Field(2, ge=1, le=9)
     ladder: Ladder = Ladder()
     redaction: Redaction = Redaction()
+    recording: Recording | None = None
+    webhooks: dict[Name, Webhook] = Field(default_factory=dict, max_length=20)
     slots: dict[Name, Slot] = Field(default_factory=dict)
     tables: dict[Name, dict[str, dict[Name, Phrase]]] = Field(default_factory=dict)
     intents: dict[Name, Intent] = Field(min_length=1, max_length=200)
@@ -140,6 +144,7 @@ class Bot(Model):
         menu = self.menu
         plain = {"greeting": self.greeting, "menu.intro": menu.intro, "menu.retry": menu.retry}
         plain["menu.person_prompt"] = menu.person_prompt
+        plain["recording.consent"] = self.recording.consent if self.recording else ""
         plain |= {f"ladder.filler.say.{n}": t for n, t in enumerate(self.ladder.filler.say)}
         plain |= {f"menu.items.{n}.prompt": item.prompt for n, item in enumerate(menu.items)}
         plain |= {f"phrases.{key}": text for key, text in self.phrases.plain().items()}
@@ -183,4 +188,5 @@ class Bot(Model):
         texts += [d.say for d in self.destinations.values()]
         texts += self.ladder.filler.say
         texts += [rule.say for rule in self.rules.values() if rule.say]
+        texts += [self.recording.consent] if self.recording else []
         return tuple(dict.fromkeys(texts))

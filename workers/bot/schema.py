@@ -30,6 +30,8 @@ TOP = {
     "phrases": "What is said apart from answers.",
     "max_misses": "Turns in a row that were not understood, until the keypad menu takes over.",
     "ladder": "What is done for a turn whose answer does not come, and when.",
+    "recording": "Whether and how calls are recorded, and who is asked first.",
+    "webhooks": "Who is told of what happens in calls, over HTTP.",
     "redaction": "What is hidden of callers' words before they are stored or leave the house.",
     "slots": "What can be asked for.",
     "tables": "Rows that intents look up: table to key to field to text.",

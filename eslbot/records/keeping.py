@@ -1,0 +1,90 @@
+"""How long records are kept, and what is deleted when somebody asks for it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from sqlalchemy import Connection, delete, or_, select
+
+from eslbot.media.recording import FILE, folder
+from eslbot.records import schema
+from eslbot.records.store import Store
+from workers.settings import Settings
+
+log = logging.getLogger(__name__)
+
+DAY_S = 86400.0
+BATCH = 500
+
+
+def prune(store: Store, settings: Settings, now: float | None = None) -> tuple[int, int]:
+    """Delete what is older than it may be. (calls, recordings here). Raises StoreError, OSError."""
+    now = time.time() if now is None else now
+    audio = _prune_audio(settings, now)
+    deleted = 0
+    if settings.keep_text_days:
+        before = now - settings.keep_text_days * DAY_S
+        old = select(schema.calls.c.uuid).where(schema.calls.c.started_at < before).limit(BATCH)
+        while True:
+            with store.begin() as connection:
+                uuids = list(connection.execute(old).scalars())
+                if not uuids:
+                    break
+                _delete(connection, uuids)
+                store.audit(connection, "expired", detail=f"{len(uuids)} calls", who="retention")
+            deleted += len(uuids)
+    if audio:
+        with store.begin() as connection:
+            store.audit(connection, "expired", detail=f"{audio} recordings", who="retention")
+    if deleted:
+        store.forget_pages()
+        log.info("retention: %d calls and %d recordings deleted", deleted, audio)
+    return deleted, audio
+
+
+def forget(store: Store, settings: Settings, number: str, who: str = "") -> tuple[int, int]:
+    """Delete all that is kept of calls from a number. (calls, recordings here); the audit trail has
+    the counts. Raises StoreError, OSError."""
+    hashes = store.seal.caller_hashes(number)
+    calls = schema.calls
+    of_caller = or_(*[calls.c.caller == one for one in hashes], calls.c.uuid.is_(None))
+    with store.begin() as connection:
+        rows = connection.execute(select(calls.c.uuid, calls.c.recording).where(of_caller)).all()
+        files = [row.recording for row in rows if row.recording]
+        # The files first: a failure leaves the rows that name them.
+        found = sum(_unlink(folder(settings) / name) for name in files if FILE.fullmatch(name))
+        for at in range(0, len(rows), BATCH):
+            _delete(connection, [row.uuid for row in rows[at : at + BATCH]])
+        detail = f"a caller: {len(rows)} calls, {found} of {len(files)} recordings"
+        store.audit(connection, "forgotten", detail=detail, who=who)
+    store.forget_pages()
+    return len(rows), found
+
+
+def _delete(connection: Connection, uuids: Sequence[str]) -> None:
+    for table in (schema.turns, schema.events, schema.deliveries):
+        connection.execute(delete(table).where(table.c.call.in_(uuids)))
+    connection.execute(delete(schema.calls).where(schema.calls.c.uuid.in_(uuids)))
+
+
+def _prune_audio(settings: Settings, now: float) -> int:
+    if not settings.keep_audio_days or not folder(settings).is_dir():
+        return 0
+    before = now - settings.keep_audio_days * DAY_S
+    old = [
+        path
+        for path in folder(settings).iterdir()
+        if FILE.fullmatch(path.name) and path.stat().st_mtime < before
+    ]
+    return sum(_unlink(path) for path in old)
+
+
+def _unlink(path: Path) -> bool:
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    return True
