@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import redis
@@ -28,7 +29,7 @@ from eslbot.evidence import (
     winner,
 )
 from workers import streams
-from workers.bot import Bot
+from workers.bot import Bot, load
 from workers.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -98,6 +99,17 @@ def _auto(client: redis.Redis, bot: Bot, found: dict[str, Tally]) -> str:
         sizes = ", ".join(f"{one} {len(tally)}" for one, tally in found.items())
         promotion.promote(client, bot.name, name, f"the evidence: {sizes} calls")
     return name
+
+
+def promote_by_evidence(settings: Settings, store: Store, client: redis.Redis) -> str:
+    """What the recorder does once an hour: promote the winner, if the bot's file asks for it.
+
+    Raises BotError, StoreError, redis.RedisError.
+    """
+    bot = load(Path(settings.bot))
+    if bot.variants is None or bot.variants.promote is None:
+        return ""
+    return _auto(client, bot, tallies(ended(store, bot, _since(bot))))
 
 
 def sufficient(bot: Bot, found: dict[str, Tally]) -> str:

@@ -19,9 +19,11 @@ from eslbot.evidence import Ended, Tally, mean_apart, share, share_apart, studen
 from eslbot.records import schema
 from eslbot.records.store import Store
 from eslbot.served import Served, draw
+from eslbot.variants import promote_by_evidence
 from tests.conftest import ENERGY, RedisServer
 from tests.house import ROOT
 from workers.bot import Bot, load
+from workers.settings import load as load_settings
 
 VARIANTS = {
     "salt": "one",
@@ -232,6 +234,18 @@ def test_the_command_reports_promotes_and_withdraws(command: Any, client: redis.
     assert "there is plain, brief" in wrong.stderr
     later = command("--since", "2002-01-01").stdout.splitlines()
     assert [line.split()[:2] for line in later[1:3]] == [["plain", "0"], ["brief", "0"]]
+
+
+def test_the_recorder_promotes_what_the_file_asks_for(
+    command: Any, tmp_path: Path, client: redis.Redis
+) -> None:
+    settings = load_settings({"ESLBOT_BOT": str(tmp_path / "bot.yaml")})
+    assert promote_by_evidence(settings, command.store, client) == ""
+    write(command.store, plain=0.4, brief=0.9)
+    assert promote_by_evidence(settings, command.store, client) == "brief"
+    (entry,) = promotion.history(client, "energy")
+    assert sorted(entry["why"].split(": ")[1].split(", ")) == ["brief 120", "plain 120 calls"]
+    assert promote_by_evidence(settings, command.store, client) == ""  # once
 
 
 def test_a_bot_without_variants_is_told_so(command: Any, tmp_path: Path) -> None:
