@@ -449,6 +449,8 @@ class Assistant:
         intervals = turn.intervals_ms()
         self._call.leave.turn_ended(outcome, intervals)
         more = {"interrupted": True} if interrupted else {}
+        if self._call.house.traces:
+            self._call.house.traces.turn(self._call.uuid, number, outcome, turn.times, turn.level)
         self._call.record("turn", number=number, outcome=outcome, **intervals, **more)
         self._call.keep("turn", turn_record(turn, number, said, interrupted, self._call.private))
 

@@ -18,7 +18,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eslbot import call_secret, call_state
 from eslbot.accounts import Accounts
@@ -43,11 +43,14 @@ from eslbot.served import Served
 from eslbot.session import Session, SessionClosed, SessionError
 from eslbot.vad import Vad, VadError
 from eslbot.watch import Watch
-from workers import secret_slots
+from workers import logs, secret_slots
 from workers.messages import DialogState, Message
 from workers.redaction import Private
 from workers.retry_budget import RetryBudget
 from workers.settings import Settings
+
+if TYPE_CHECKING:
+    from eslbot.traces import Traces
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +73,7 @@ class House:
     hedges: RetryBudget  # stages tried once more with the same engine
     seal: Seal
     recordings: Recordings
+    traces: Traces | None = None
     last_tick: float = 0.0
 
 
@@ -146,6 +150,7 @@ class Call:
         self.admit()
         self.uuid = self.session.uuid
         self.variant, self.bot = self.house.served.choose(headers, self.uuid)
+        logs.CALL.set(self.uuid)
         self.session.on_event = self._on_event
         self.session.subscribe(wait_s)
         self.session.linger(2, wait_s)

@@ -11,7 +11,7 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 import redis
@@ -22,6 +22,7 @@ from eslbot.accounts import Accounts
 from eslbot.bot_watch import BotWatch
 from eslbot.call import Call, House
 from eslbot.consent import Recordings
+from eslbot.fleet import Fleet
 from eslbot.link import Link
 from eslbot.media.clock import Clock
 from eslbot.media.recording import folder
@@ -37,6 +38,9 @@ from workers import streams
 from workers.bot import Bot
 from workers.retry_budget import RetryBudget
 from workers.settings import Settings
+
+if TYPE_CHECKING:
+    from eslbot.traces import Traces
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +76,8 @@ class Listener:
         )
         self._link.about = self._about
         self._accounts.records(self._link.outbox)
+        self._fleet = Fleet(self._link, self._client)
+        self._accounts.registry.register(self._fleet)
         vad = Vad(settings.max_calls, settings.vad_gate_dbfs)
         clock = Clock(vad, self._on_tick)
         prompts = Prompts(Path(settings.state_dir))
@@ -79,9 +85,10 @@ class Listener:
         seal = load_seal(settings)
         key = seal.audio_keys[0] if seal.audio_keys else None
         recordings = Recordings(folder(settings), key, settings.recording_max_s)
+        self._traces = self._open_traces()
         self._house = House(
             settings, self._served, self._link, clock, vad, prompts, self._accounts, hedges, seal,
-            recordings,
+            recordings, self._traces,
         )  # fmt: skip
         self._bot_watch = BotWatch(Path(settings.bot), self._served, self._prepare, self._ready_for)
         self._server = Server(
@@ -126,6 +133,7 @@ class Listener:
                 self._look_at_workers,
                 self._look_at_switch,
                 self._look_at_promoted,
+                self._fleet.look,
             )
         ]
         self._drain.wait()
@@ -136,8 +144,17 @@ class Listener:
         self._house.recordings.writer.stop(WRITE_S)
         clock.join(timeout=0.5)
         self._link.stop()
+        if self._traces:
+            self._traces.stop()
         if self._metrics:
             self._metrics.stop()
+
+    def _open_traces(self) -> Traces | None:
+        if not self._settings.traces_url:
+            return None
+        from eslbot.traces import Traces  # 20 MB that most need not have
+
+        return Traces(self._settings.traces_url, self.name)
 
     def _start_metrics(self) -> None:
         if self._metrics:

@@ -20,7 +20,7 @@ from typing import Any
 
 import redis
 
-from workers import streams
+from workers import logs, streams
 from workers.bot import Bot
 from workers.breaker import provider_failed
 from workers.engines import Level
@@ -129,6 +129,7 @@ class Context:
 def run(context: Context, turn: Turn) -> None:
     """Do the stage's job of a turn, and tell the listener if that fails."""
     name = context.stage
+    logs.CALL.set(turn.call)
     try:
         at = context.choose(turn.level)
         level = context.levels[at]
