@@ -11,16 +11,25 @@ import httpx
 import pytest
 import yaml
 
-from eslbot.switch.caller import Caller
+from eslbot.switch.caller import Caller, Say
 from eslbot.switch.channel import Channel
 from tests.conftest import ENERGY
-from tests.house import PATIENT, House, until
+from tests.house import PATIENT, House, recording, until
 from workers.bot import load
 
 VARIANTS = {
     "choices": {
         "plain": {"weight": 1},
         "brief": {"weight": 1, "greeting": "Northwind. Yes?"},
+    }
+}
+
+
+RULES = {
+    "person": {
+        "when": {"person": True},
+        "transfer": "billing",
+        "variables": {"ai_priority": "high"},
     }
 }
 
@@ -43,7 +52,7 @@ def house(folder: Path) -> Iterator[House]:
 def write(folder: Path, **changed: Any) -> None:
     """Whole at once, as editors do."""
     example = yaml.safe_load(ENERGY.read_text())
-    told = example | {"ladder": PATIENT, "variants": VARIANTS} | changed
+    told = example | {"ladder": PATIENT, "variants": VARIANTS, "rules": RULES} | changed
     told = {key: value for key, value in told.items() if value is not None}
     part = folder / "bot.part"
     part.write_text(yaml.safe_dump(told, sort_keys=False))
@@ -72,6 +81,17 @@ def test_a_caller_meets_the_same_variant_each_time(house: House) -> None:
         (begun,) = [fields for what, fields in house.told(call) if what == "call"]
         assert begun["variant"] == variant
         call.hangup()
+
+
+def test_a_rule_acts_on_what_a_caller_says(house: House) -> None:
+    call = house.dial()
+    caller = Caller(call)
+    caller.wait_bot()
+    caller.do(Say(recording("person")))
+    until(lambda: call.where == "extension:2001", 30, "the rule's transfer, and not the intent's")
+    assert call.variables["ai_priority"] == "high"
+    (decided,) = [fields for what, fields in house.told(call) if what == "decided"]
+    assert (decided["mood"], decided["rules"]) == ({"person": "yes"}, ["person"])
 
 
 def test_a_changed_file_serves_new_calls_and_a_wrong_one_is_told(
