@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 
 ANSWER_S = 20.0  # for one stage to finish; the ladder's own times are much shorter
 MAX_KEYS = 32
+MAX_OPENED = 16
 MAX_NO_INPUT = 2
 
 
@@ -55,6 +56,7 @@ class Assistant:
         # that was meant for it before must fit.
         self._first_epoch = self._epoch = random.getrandbits(32) << 16
         self._history: list[Line] = []
+        self._opened: dict[int, float] = {}  # when the last turns were, by the time of day
         self._keys = ""
         self._no_input = 0
         self._cut: str | None = None
@@ -200,6 +202,9 @@ class Assistant:
         call.house.accounts.turn_opened()
         call.house.hedges.request()
         turn.open()
+        self._opened[self._epoch - self._first_epoch] = turn.opened_at
+        while len(self._opened) > MAX_OPENED:
+            del self._opened[next(iter(self._opened))]
         return turn
 
     # -- the workers
@@ -269,7 +274,8 @@ class Assistant:
                     self._history[at] = Line("caller", one.text[:1000])
             call.keep("amended", {"number": one.number, "text": one.text})
         if amended:
-            call.house.link.forget_heard(call.uuid)
+            since = min(self._opened.get(one.number, 0.0) for one in amended)
+            call.house.link.forget_heard(call.uuid, since)
         return turn.told if amended else heard
 
     def _shown(self, turn: Turn, heard: str) -> str:

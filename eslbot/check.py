@@ -9,6 +9,8 @@ from pathlib import Path
 
 import redis
 
+from eslbot.records.store import Store, StoreError
+from eslbot.records.webhooks import read_secrets
 from eslbot.redis_server import NoRedis, binary
 from workers import streams
 from workers.bot import BotError, load
@@ -27,6 +29,8 @@ def check(settings: Settings) -> int:
         *_state_dir(settings),
     ]
     if not wrong:
+        wrong = _records(settings)
+    if not wrong:
         wrong = _engines()
     for line in wrong:
         print(f"eslbot: {line}", file=sys.stderr)
@@ -38,6 +42,25 @@ def _bot(settings: Settings) -> list[str]:
         load(Path(settings.bot))
     except BotError as error:
         return [f"ESLBOT_BOT: {error}"]
+    return []
+
+
+def _records(settings: Settings) -> list[str]:
+    """Keys and secrets are what they should be, and the database is there."""
+    try:
+        known = read_secrets(settings.webhook_secrets_file)
+        bot = load(Path(settings.bot))
+        absent = sorted({h.secret for h in bot.webhooks.values()} - set(known))
+        if absent:
+            return [f"ESLBOT_WEBHOOK_SECRETS_FILE: has no secret {', '.join(absent)}"]
+        store = Store.of(settings)
+        with store.begin():
+            pass
+        store.close()
+    except SettingsError as error:
+        return [str(error)]
+    except StoreError as error:
+        return [f"ESLBOT_RECORDS_URL: {error}"]
     return []
 
 

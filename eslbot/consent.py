@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eslbot.call_state import State
+from eslbot.call_state import Event, State
 from eslbot.media.recording import Recording, Writer
 from workers import secret_slots
 from workers.spoken import yes_or_no
@@ -61,6 +61,7 @@ class Consent:
             self._call.assistant.listen()
         else:
             self._record()
+            self._call.go(Event.SAID)
             self._greet()
 
     def answered(self, text: str) -> bool:

@@ -36,14 +36,14 @@ LOG_TTL_S = 3600
 # What Redis says when it is there and still can't be worked with.
 USELESS = ("OOM", "READONLY", "MISCONF", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOPERM", "NOAUTH")
 
-# Of a log, the entries with what the caller said.
+# Of a log, the entries with what the caller said from a time on.
 FORGET_HEARD = """
 for _, entry in ipairs(redis.call('XRANGE', KEYS[1], '-', '+')) do
-  for n = 1, #entry[2], 2 do
-    local value = entry[2][n + 1]
-    if entry[2][n] == 'what' and (value == 'heard' or value == 'partial') then
-      redis.call('XDEL', KEYS[1], entry[1])
-    end
+  local field = {}
+  for n = 1, #entry[2], 2 do field[entry[2][n]] = entry[2][n + 1] end
+  local words = field['what'] == 'heard' or field['what'] == 'partial'
+  if words and (tonumber(field['at']) or 0) >= tonumber(ARGV[1]) then
+    redis.call('XDEL', KEYS[1], entry[1])
   end
 end
 """
@@ -158,9 +158,10 @@ class Link:
         self.outbox.add(call, leg, bot, what, fields)
         self._put(_nothing)  # wakes the writer
 
-    def forget_heard(self, call: str) -> None:
-        """Take what the caller said so far out of the call's log."""
-        self._put(lambda pipe: pipe.eval(FORGET_HEARD, 1, streams.log_key(call)))
+    def forget_heard(self, call: str, since: float) -> None:
+        """Take what the caller said since then (seconds since 1970) out of the call's log."""
+        at = f"{since:.3f}"
+        self._put(lambda pipe: pipe.eval(FORGET_HEARD, 1, streams.log_key(call), at))
 
     def put(self, write: Callable[[Any], object]) -> None:
         """Write something else; it gets the pipeline."""

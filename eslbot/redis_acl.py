@@ -2,6 +2,7 @@
 
     eslbot-listener   turns, the call's log, jobs onto the queues, what workers say
     eslbot-worker     jobs off the queues, a turn's input, answers to listeners
+    eslbot-recorder   takes what listeners tell of calls, and deletes it once it is written
     eslbot-watcher    reads calls' logs
 
 The keys are those at the top of workers/streams.py. In Redis 6.2 a user has one list of commands
@@ -17,6 +18,7 @@ import sys
 from workers.streams import STAGES
 
 LISTENER, WORKER, WATCHER = "eslbot-listener", "eslbot-worker", "eslbot-watcher"
+RECORDER = "eslbot-recorder"
 CONNECTION = "+ping +select +client|setinfo +client|setname"
 # breaker.py's scripts: what they call is checked as if the user called it.
 SCRIPTS = (
@@ -26,10 +28,10 @@ TURNS = "~eslbot:{* ~eslbot:out:* ~eslbot:bot:* ~eslbot:worker:* ~eslbot:alive:*
 SHARED = "~eslbot:breaker:* ~eslbot:chaos*"
 RULES = {
     LISTENER: [
-        TURNS, SHARED, "~eslbot:log:* ~eslbot:listener:* ~eslbot:variant:*",
+        TURNS, SHARED, "~eslbot:log:* ~eslbot:listener:* ~eslbot:records ~eslbot:variant:*",
         *(f"~rq:queue:{stage}" for stage in STAGES), "~rq:queues ~rq:job:*",
         CONNECTION, SCRIPTS, "+info|server",  # `eslbot check` asks for the version
-        "+get +set +mget +del +expire +scan +sadd +xadd +xread +xtrim",
+        "+get +set +mget +del +expire +scan +sadd +xadd +xread +xtrim +xlen +xrange +xdel",
         "+rpush +lpush +ltrim +lrange +llen",
     ],
     WORKER: [
@@ -40,6 +42,11 @@ RULES = {
         CONNECTION, SCRIPTS, "+info|server +multi +exec +discard +watch +unwatch",
         "+get +set +mget +del +exists +expire +pexpire +persist +ttl +pttl +scan +xadd +xread",
         "+subscribe +unsubscribe",
+    ],
+    RECORDER: [
+        "~eslbot:records ~eslbot:records:refused ~eslbot:bot:* ~eslbot:variant:*", CONNECTION,
+        "+get +expire +rpush +lpush +lrange +ltrim +xreadgroup +xautoclaim +xack +xdel +multi +exec +discard",
+        "+xgroup|create +xgroup|delconsumer +xinfo|consumers",
     ],
     WATCHER: ["~eslbot:log:*", CONNECTION, "+xread +xrange +xrevrange +xlen +exists +ttl"],
 }  # fmt: skip

@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace, settings: Settings, bot: Bot) -> int:
     if chosen:
         print(f"\npromoted: {chosen}, by the evidence")
     elif now:
-        print(f"\npromoted: {now} ({log[0]['why'] if log else 'by hand'})")
+        print(f"\npromoted: {now} ({log[0].get('why') if log else 'by hand'})")
     return 0
 
 
@@ -92,7 +92,7 @@ def _told(client: redis.Redis, bot: Bot, name: str) -> int:
 def _auto(client: redis.Redis, bot: Bot, found: dict[str, Tally]) -> str:
     """Promote the winner, if there is one, and nobody has decided yet."""
     log = promotion.history(client, bot.name)
-    if promotion.promoted(client, bot.name) or (log and not log[0]["variant"]):
+    if promotion.promoted(client, bot.name) or (log and not log[0].get("variant")):
         return ""
     name = sufficient(bot, found)
     if name:

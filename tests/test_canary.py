@@ -17,7 +17,10 @@ import gevent
 import pytest
 import redis
 
-from eslbot.redis_acl import LISTENER, RULES, lines
+from eslbot.records import read, schema
+from eslbot.records.seal import Seal, new_key
+from eslbot.records.store import SQLITE_FILE, Store
+from eslbot.redis_acl import LISTENER, RECORDER, RULES, lines
 from eslbot.switch.caller import Caller, Keys, Say
 from eslbot.switch.channel import Channel
 from tests.conftest import RedisServer
@@ -45,6 +48,13 @@ CALLER = {
 }
 SAID = "zebrafinch pay my bill"  # by the caller, as recognised
 SAID_SECRET = "canary seven three nine one"  # aloud, while the PIN was asked for
+# In words, a card's number and a mail address; and a card's number over two turns.
+SAID_CARD = "it's four two four two, four two four two four two four two four two four two okay"
+SAID_MAIL = "write to quentin dot canary at mailfinch dot com"
+SAID_PARTS = ("double five double five double five double five",
+              "double five double five double four double four")  # fmt: skip
+CARDS = ("4242424242424242", "5555555555554444")
+MAIL = "quentin.canary@mailfinch.com"
 WORDS = "Kingfishers are open all day."  # by the model
 PROVIDERS_OWN = "secret-of-the-provider"  # in the body of its errors
 
@@ -77,6 +87,7 @@ class Evidence:
         self.files: dict[str, bytes] = {}
         self.redis: dict[str, bytes] = {}
         self.command_lines: set[str] = set()
+        self.record = ""  # decrypted
         self.told: list[str] = []
         self.call: Channel
         self.provider: Provider
@@ -109,7 +120,8 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
             ESLBOT_TTS="openai",
             **{f"ESLBOT_{role}_URL": provider.url for role in ("STT", "LLM", "TTS")},
         )
-        house.environ |= SETUP | {"ESLBOT_TTS": "openai"}
+        key = new_key()
+        house.environ |= SETUP | {"ESLBOT_TTS": "openai", "ESLBOT_RECORDS_KEY": key}
         digest = hashlib.sha256(ADMIN.encode()).hexdigest()
         acl = [*lines(PASSWORDS), f"user admin on #{digest} ~* &* +@all", ""]
         (folder / "users.acl").write_text("\n".join(acl))
@@ -124,9 +136,13 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
             house.start("stt", "llm", "tts")
             house.environ["REDIS_URL"] = f"redis://{LISTENER}:{PASSWORDS[LISTENER]}@{at}"
             house.start("listener")
+            house.environ["REDIS_URL"] = f"redis://{RECORDER}:{PASSWORDS[RECORDER]}@{at}"
+            house.start("recorder")
             house.wait_ready()
             found.call = the_call(house, provider)
             found.told = [json.dumps(one) for one in house.told(found.call)]
+            store = Store(f"sqlite:///{folder / 'state' / SQLITE_FILE}", Seal([key]))
+            found.record = recorded(store, found.call.uuid)
             watching.kill()
             found.redis = {"what Redis was sent": spy.stop(), **dump(house.redis.port)}
         finally:
@@ -160,11 +176,31 @@ def the_call(house: House, provider: Provider) -> Channel:
     assert "Your bill is paid." in house.said(call)
     provider.plan = Plan(transcript=SAID, words=[WORDS])
     caller.do(Say(recording("hours")))
+    provider.plan = Plan(transcript=SAID_CARD, words=["So I have [CARD_1] now."])
+    caller.do(Say(recording("hours")))
+    for said in (SAID_MAIL, *SAID_PARTS):
+        provider.plan = Plan(transcript=said, words=[WORDS])
+        caller.do(Say(recording("hours")))
     provider.plan = Plan(transcript=SAID, statuses=[401] * 100)
     caller.do(Say(recording("hours")))
     call.hangup()
     until(lambda: "hangup" in dict(house.told(call)), 10, "the listener knows")
     return call
+
+
+def recorded(store: Store, uuid: str) -> str:
+    """All that is in the database, as text, once the call's end is."""
+
+    def ended() -> bool:
+        return any(one["hung_up_by"] for one in read.calls(store))
+
+    until(ended, 20, "the call is recorded")
+    everything = [read.call(store, uuid)]
+    with store.begin() as connection:
+        for table in schema.metadata.sorted_tables:
+            rows = connection.execute(table.select()).all()
+            everything += [store.opened(table, row) for row in rows]
+    return json.dumps(everything)
 
 
 def watch_command_lines(found: set[str]) -> None:
@@ -279,3 +315,44 @@ def test_no_model_is_asked_about_a_secret(evidence: Evidence):
 def test_no_log_line_has_digits_key_by_key(evidence: Evidence):
     keys = re.compile(rb"(?:DTMF|key)\D{0,20}\d\b", re.I)
     assert [place for place, data in evidence.logs.items() if keys.search(data)] == []
+
+
+# -- what is redacted
+
+
+def spoken_numbers(evidence: Evidence) -> list[str]:
+    """All that must not be found of what was said, in its forms."""
+    parts = [part for part in SAID_PARTS if part not in SAID_CARD]
+    cards = [" ".join(card[n : n + 4] for n in range(0, 16, 4)) for card in CARDS]
+    return [SAID_CARD[5:30], "four two four two", *parts, *CARDS, *cards, "quentin", "mailfinch"]
+
+
+def test_the_record_has_the_call_with_placeholders(evidence: Evidence):
+    assert SAID in evidence.record and "<secret>" in evidence.record
+    assert "it's [CARD_1] okay" in evidence.record
+    assert "write to [EMAIL_1]" in evidence.record
+    assert evidence.record.count("[CARD_2]") >= 2  # both halves
+    for text in (*spoken_numbers(evidence), PIN, CARD, SAID_SECRET, CALLER["number"]):
+        assert str(text) not in evidence.record, text
+
+
+def test_what_is_redacted_is_in_no_log_no_file_and_nothing_that_stays_in_redis(
+    evidence: Evidence,
+):
+    found = set(evidence.holding(*spoken_numbers(evidence)))
+    # A turn's own streams have it for as long as the turn may last; they expire.
+    short = {name for name in found if re.match(r"eslbot:\{|eslbot:out:", name)}
+    assert found - short <= {"what Redis was sent"}
+    assert "what Redis was sent" in found
+
+
+def test_no_model_and_no_voice_is_told_what_is_redacted(evidence: Evidence):
+    asked = json.dumps([one.json for one in evidence.provider.seen if one.json])
+    first = SAID_PARTS[0]  # half of a number is one only once the other half is there
+    for text in spoken_numbers(evidence):
+        assert text == first or text not in asked, text
+    assert "it's [CARD_1] okay" in asked and "write to [EMAIL_1]" in asked
+    assert "So I have your card number now." in asked
+    last = [one.json["messages"] for one in evidence.provider.seen
+            if one.path.endswith("/completions")][-1]  # fmt: skip
+    assert first not in json.dumps(last)  # from then on it is gone from the conversation as well

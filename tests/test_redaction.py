@@ -13,6 +13,7 @@ from workers.bot.redaction import Redaction
 from workers.messages import DialogState
 from workers.redaction import Private, redact, restore, spoken_names
 from workers.redaction.kinds import find
+from workers.sentences import SentenceSplitter
 
 CARD = "4242424242424242"
 NOTHING = DialogState()
@@ -177,3 +178,11 @@ def test_nothing_takes_long(text):
     began = time.process_time()
     find(text, US)
     assert time.process_time() - began < 5  # a slow expression would take years
+
+
+@pytest.mark.parametrize("placeholder", ["[CARD_1]", "[NATIONAL_ID_12]"])
+def test_a_placeholder_survives_the_way_to_the_voice(placeholder: str):
+    splitter = SentenceSplitter()
+    (said,) = [*splitter.feed(f"I *have* {placeholder} now. "), *splitter.flush()]
+    assert said == f"I have {placeholder} now."
+    assert "your" in spoken_names(said, "en")

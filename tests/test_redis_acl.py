@@ -17,7 +17,8 @@ from redis.exceptions import NoPermissionError
 
 from eslbot import check
 from eslbot.chaos import live
-from eslbot.redis_acl import LISTENER, RULES, WATCHER, WORKER
+from eslbot.link import FORGET_HEARD
+from eslbot.redis_acl import LISTENER, RECORDER, RULES, WATCHER, WORKER
 from eslbot.switch.caller import Caller, Keys, Say
 from tests.conftest import RedisServer, free_port
 from tests.house import RECORDINGS, ROOT, House, recording, until
@@ -61,6 +62,8 @@ def house(tmp_path_factory: pytest.TempPathFactory, passwords: dict[str, str]) -
     one.start("redis")
     one.environ["REDIS_URL"] = f"redis://{WORKER}:{passwords[WORKER]}@{at}"
     one.start(*STAGES)
+    one.environ["REDIS_URL"] = f"redis://{RECORDER}:{passwords[RECORDER]}@{at}"
+    one.start("recorder")
     one.environ["REDIS_URL"] = f"redis://{LISTENER}:{passwords[LISTENER]}@{at}"
     one.start("listener")
     one.wait_ready()
@@ -87,6 +90,9 @@ def test_a_whole_call_needs_no_more_than_the_users_have(house: House):
     caller.do(Say(recording("person")))
     until(lambda: call.where == "extension:2000", 15, "the transfer")
     call.hangup()
+    admin = as_user(house, "admin", ADMIN)
+    until(lambda: admin.xlen(streams.RECORDS) == 0 and "recording to" in house.log("recorder"), 20,
+          "it is recorded")  # fmt: skip
     assert denied(house) == set()
 
 
@@ -135,6 +141,16 @@ def test_the_listener_may_order_faults_and_workers_may_look(house: House, passwo
     live.write_down(listener, "llm mute", "hung up", "caller", {"answered": 1})
     assert live.report(listener)
     assert live.stop(listener)
+    assert denied(house) == set()
+
+
+def test_the_listener_takes_words_out_of_a_calls_log(house: House, passwords):
+    listener = as_user(house, LISTENER, passwords[LISTENER])
+    for at, what in ((1.5, "heard"), (2.5, "heard"), (2.5, "partial"), (2.5, "said")):
+        listener.xadd("eslbot:log:test", {"at": str(at), "what": what, "fields": "{}"})
+    listener.eval(FORGET_HEARD, 1, "eslbot:log:test", "2.000")
+    left = as_user(house, "admin", ADMIN).xrange("eslbot:log:test")
+    assert [fields[b"what"] for _, fields in left] == [b"heard", b"said"]
     assert denied(house) == set()
 
 
@@ -193,6 +209,14 @@ ONE_MAY_NOT: list[tuple[str, str, Attempt]] = [
     (WORKER, "a call's log", lambda c: c.xadd("eslbot:log:x", {"a": "b"})),
     (WORKER, "reading a call's log", lambda c: c.xread({"eslbot:log:x": "0"})),
     (WORKER, "a listener's lease", lambda c: c.set("eslbot:listener:x", "{}")),
+    (WORKER, "records", lambda c: c.xread({streams.RECORDS: "0"})),
+    (LISTENER, "what other listeners told", lambda c: c.xreadgroup("g", "c", {"x": ">"})),
+    (RECORDER, "a call's log", lambda c: c.xdel("eslbot:log:x", "1-1")),
+    (RECORDER, "a turn", lambda c: c.get("eslbot:{x}:1:audio")),
+    (RECORDER, "writing records", lambda c: c.xadd(streams.RECORDS, {"a": "b"})),
+    (RECORDER, "the queues", lambda c: c.rpush("rq:queue:stt", "x")),
+    (RECORDER, "names of keys", lambda c: c.scan()),
+    (WATCHER, "records", lambda c: c.xread({streams.RECORDS: "0"})),
     (WATCHER, "writing the log", lambda c: c.xadd("eslbot:log:x", {"a": "b"})),
     (WATCHER, "deleting the log", lambda c: c.delete("eslbot:log:x")),
     (WATCHER, "a turn", lambda c: c.xread({"eslbot:{x}:1:audio": "0"})),

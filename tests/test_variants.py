@@ -171,8 +171,9 @@ def test_a_promotion_holds_and_who_said_so_is_kept_in_bounds(client: redis.Redis
     assert len(log[0]["why"]) == 200
     promotion.promote(client, "shop", "", "told to")
     assert promotion.promoted(client, "shop") == ""
-    client.set(promotion.key("shop"), "no name\n")
-    assert promotion.promoted(client, "shop") == ""
+    for wrong in ("no JSON", "[]", '{"variant": 7}', '{"variant": "no name\\n"}'):
+        client.lpush(promotion.key("shop"), wrong)
+        assert promotion.promoted(client, "shop") == ""
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@
     eslbot:alive:NAME           string  that worker lives; expires in ALIVE_MS
     eslbot:listener:NAME        string  a listener's calls and state, JSON; expires in seconds
     eslbot:breaker:PROVIDER     hash    see breaker.py; expires
-    eslbot:variant:BOT          string  the variant that was promoted, see eslbot/promotion.py
-    eslbot:variant:BOT:log      list    what was promoted and why, JSON; bounded
+    eslbot:variant:BOT          list    which variants were promoted, and why, the latest first,
+                                        JSON; bounded, see eslbot/promotion.py
     eslbot:chaos                string  the fault in a share of live calls, JSON; expires
     eslbot:chaos:calls          list    how those calls ended, JSON; bounded, expires
     eslbot:probed:PROVIDER      string  a provider's health was asked lately; expires

@@ -66,12 +66,16 @@ class Tap:
         self._room = max_s * RATE * 2
 
     def heard(self, pcm: bytes) -> None:
-        self._left += bytes(len(pcm)) if self.paused else pcm
+        self._take(self._left, pcm)
 
     def said(self, pcm: bytes) -> None:
-        self._right += bytes(len(pcm)) if self.paused else pcm
-        if max(len(self._left), len(self._right)) >= BLOCK_BYTES:
-            self._flush()
+        self._take(self._right, pcm)
+
+    def _take(self, side: bytearray, pcm: bytes) -> None:
+        if self._room:
+            side += bytes(len(pcm)) if self.paused else pcm
+            if len(side) >= BLOCK_BYTES:
+                self._flush()
 
     def end(self) -> None:
         """What is left, however short."""

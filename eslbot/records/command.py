@@ -94,7 +94,7 @@ def _run(arguments: argparse.Namespace, settings: Settings, store: Any) -> int:
     command = arguments.command
     if command == "calls":
         found = read.calls(store, _query(arguments), arguments.limit)
-        print(_lines(found) if arguments.json else show.table(found))
+        print(_lines(found) if arguments.json else show.table(found) + "\n", end="")
     elif command == "show":
         return _show(arguments, settings, store)
     elif command == "report":
@@ -108,7 +108,7 @@ def _run(arguments: argparse.Namespace, settings: Settings, store: Any) -> int:
         print(f"{calls} calls and {files} recordings deleted")
         return 0 if calls else 1
     elif arguments.what == "audit":
-        print(_lines(read.audit(store)))
+        print(_lines(read.audit(store)), end="")
     elif arguments.what == "prune":
         calls, files = keeping.prune(store, settings)
         print(f"{calls} calls and {files} recordings deleted")
@@ -134,7 +134,7 @@ def _show(arguments: argparse.Namespace, settings: Settings, store: Any) -> int:
 
 
 def _lines(rows: list[dict[str, Any]]) -> str:
-    return "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
 def _query(arguments: argparse.Namespace) -> Query:

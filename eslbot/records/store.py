@@ -139,7 +139,12 @@ def _engine(url: str) -> Engine:
         if parsed.drivername == "sqlite":
             options["connect_args"] = {"timeout": BUSY_S}
         else:
-            options |= {"connect_args": {"timeout": BUSY_S}, "pool_size": 3, "max_overflow": 2}
+            arguments: dict[str, Any] = {"timeout": BUSY_S}
+            host = parsed.query.get("host", "")
+            if isinstance(host, str) and host.startswith("/"):  # a socket's folder, as libpq has it
+                arguments["unix_sock"] = f"{host}/.s.PGSQL.{parsed.port or 5432}"
+                parsed = parsed.difference_update_query(["host"])
+            options |= {"connect_args": arguments, "pool_size": 3, "max_overflow": 2}
         engine = create_engine(parsed, **options)
     except ArgumentError:
         raise StoreError("the database's URL can't be read") from None

@@ -1,0 +1,443 @@
+"""Records in a real SQLite and a real PostgreSQL: written once, in any order, sealed, forgotten."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text
+
+from eslbot.records import export, keeping, migrations, read, rekey, report, schema, show
+from eslbot.records.fold import Entry, EntryError, entry
+from eslbot.records.seal import MARK, Seal, SealError, new_key
+from eslbot.records.seal import load as load_seal
+from eslbot.records.store import Store, StoreError, transient
+from eslbot.records.write import write
+from tests import postgres
+from tests.house import ROOT
+from workers.settings import Settings, SettingsError
+
+NUMBER = "+49 30 5550100"
+PEPPER = b"p" * 32
+
+
+@pytest.fixture(scope="module")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    yield from postgres.server(tmp_path_factory.mktemp("postgres"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'records.sqlite3'}"
+    found: str = request.getfixturevalue("postgres_url")
+    store = Store(found)
+    with store.engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+    store.close()
+    return found
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    one = Store(url, Seal([], PEPPER))
+    yield one
+    one.close()
+
+
+def entries(call: str = "c1", at: float = 1000.0, **turn: Any) -> list[Entry]:
+    """A call: greeted, one wish served, ended."""
+    count = itertools.count(1)
+
+    def one(what: str, **fields: Any) -> Entry:
+        n = next(count)
+        return Entry(f"{call}-{n}", call, "leg", n, at + n, what, "host-1", "sha", fields)
+
+    wish = {"number": 1, "heard": "what is my balance", "intent": "balance", "misses": 0,
+            "open_intent": None, "said": "It is zero.", "outcome": "answered", "keyed": False,
+            "slots": {"account": "4271"}, "action": "none", "opened_at": at + 2.0,
+            "endpoint_ms": 640, "first_frame_ms": 900, "new_thing": "kept"}  # fmt: skip
+    return [
+        one("call", bot="energy", language="en", caller=Seal([], PEPPER).caller(NUMBER)),
+        one("said", text="Welcome.", fixed=True),
+        one("turn", **wish | turn),
+        one("ended", outcome="caller gone", reason="over", variables={"ai_account": "4271"}),
+        one("hangup", by="caller", cause="NORMAL_CLEARING", end="caller gone"),
+    ]
+
+
+def put(store: Store, *those: Entry) -> None:
+    write(store, those, lambda sha: None)
+
+
+def whole(store: Store, call: str = "c1") -> dict[str, Any]:
+    found = read.call(store, call)
+    assert found is not None
+    return found
+
+
+def test_a_call_is_read_as_it_happened(store: Store):
+    put(store, *entries())
+    call = whole(store)
+    assert call["bot"] == "energy" and call["outcome"] == "caller gone"
+    assert call["variables"] == {"ai_account": "4271"}
+    assert (call["resolved"], call["escalated"], call["turn_count"]) == (True, False, 1)
+    assert call["handling_s"] == 3.0 and call["hung_up_by"] == "caller"
+    (turn,) = call["turns"]
+    assert turn["heard"] == "what is my balance" and turn["slots"] == {"account": "4271"}
+    assert turn["more"] == {"new_thing": "kept"}
+    assert [event["what"] for event in call["events"]] == ["call", "said", "ended", "hangup"]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_neither_order_nor_repetition_matter(url: str, seed: int):
+    store = Store(url, Seal([], PEPPER))
+    those = [*entries(), *[entries()[n] for n in (0, 2, 3)]]
+    amended = Entry("c1-9", "c1", "leg", 9, 1009.0, "amended", "h", "sha",
+                    {"number": 1, "text": "now [CARD_1]"})  # fmt: skip
+    those.append(amended)
+    random.Random(seed).shuffle(those)
+    for one in those:
+        put(store, one)
+    call = whole(store)
+    assert [turn["heard"] for turn in call["turns"]] == ["now [CARD_1]"]
+    assert (call["resolved"], call["turn_count"], call["handling_s"]) == (True, 1, 3.0)
+    assert len(call["events"]) == 5
+    store.close()
+
+
+def test_recorders_that_write_the_same_at_once_write_it_once(url: str):
+    stores = [Store(url, Seal([], PEPPER)) for _ in range(3)]
+    put(stores[0])  # the schema
+    failed: list[BaseException] = []
+
+    def work(store: Store) -> None:
+        try:
+            for n in range(10):
+                put(store, *entries(f"c{n}"))
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work, args=(store,)) for store in stores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    found = read.calls(stores[0])
+    assert len(found) == 10 and all(call["turn_count"] == 1 for call in found)
+    for store in stores:
+        store.close()
+
+
+@pytest.mark.parametrize(
+    ("turns", "menu", "outcome", "resolved", "escalated"),
+    [
+        ([{}], False, "hung up", True, False),
+        ([{"misses": 1, "intent": None}], False, "caller gone", False, False),
+        ([{"open_intent": "balance"}], False, "caller gone", False, False),
+        ([{}], False, "transferred", False, True),
+        ([{}], True, "caller gone", False, True),
+        ([{}, {"number": 2, "misses": 1, "intent": None}], False, "hung up", False, False),
+        ([{"outcome": "merged"}], False, "hung up", False, False),
+        ([], False, "caller gone", False, False),
+    ],
+)
+def test_what_counts_as_resolved_and_as_escalated(
+    tmp_path: Path, turns, menu, outcome, resolved, escalated
+):
+    store = Store(f"sqlite:///{tmp_path / 'x'}")
+    those = [e for e in entries() if e.what == "call"]
+    made = [next(e for e in entries(**turn) if e.what == "turn") for turn in turns]
+    those += made
+    if menu:
+        those.append(Entry("m", "c1", "leg", 7, 1003.5, "menu", "", "", {"reason": "x"}))
+    those.append(Entry("e", "c1", "leg", 8, 1004.0, "ended", "", "", {"outcome": outcome}))
+    put(store, *those)
+    call = whole(store)
+    assert (call["resolved"], call["escalated"]) == (resolved, escalated)
+
+
+def test_a_call_that_comes_back_is_one_call(store: Store):
+    put(store, *entries())
+    again = [Entry(f"x{e.id}", e.call, "leg2", e.seq, e.at + 100, e.what, e.listener, e.bot,
+                   e.fields) for e in entries()]  # fmt: skip
+    put(store, *again)
+    call = whole(store)
+    assert call["turn_count"] == 2 and call["started_at"] == 1001.0
+    assert call["handling_s"] == 103.0
+
+
+def test_filters(store: Store):
+    put(store, *entries("a", 1000.0), *entries("b", 2000.0, intent="bill"))
+    found = lambda **of: [c["uuid"] for c in read.calls(store, read.Query(**of))]  # noqa: E731
+    assert found() == ["b", "a"]
+    assert found(intent="bill") == ["b"] and found(since=1500.0) == ["b"]
+    assert found(until=1500.0) == ["a"] and found(uuid="a") == ["a"] and found(uuid="%") == []
+    assert found(resolved=True) == ["b", "a"] and found(escalated=True) == []
+    assert found(caller="0049305550100") == ["b", "a"] and found(caller="5550100") == []
+    assert len(read.calls(store, limit=1)) == 1
+
+
+def test_who_read_a_call_stands_in_the_audit_trail_which_nobody_can_change(store: Store):
+    put(store, *entries())
+    read.call(store, "c1", who="anna")
+    assert [(row["who"], row["what"], row["call"]) for row in read.audit(store)] == [
+        ("anna", "read", "c1")
+    ]
+    for statement in ("UPDATE audit SET who = 'x'", "DELETE FROM audit"):
+        with pytest.raises(StoreError, match="append-only"), store.begin() as connection:
+            connection.execute(text(statement))
+
+
+def test_a_database_is_migrated_once_and_a_newer_one_is_refused(url: str):
+    for _ in range(2):
+        store = Store(url)
+        with store.begin() as connection:
+            version = connection.execute(select(schema.meta.c.value)).scalar()
+        assert version == str(len(migrations.STEPS))
+        store.close()
+    with store.begin() as connection:
+        connection.execute(text("UPDATE meta SET value = '99'"))
+    newer = Store(url)
+    with pytest.raises(StoreError, match="version 99"), newer.begin():
+        pass
+
+
+def test_the_migrations_make_what_the_code_takes_for_granted(store: Store):
+    with store.begin() as connection:
+        for table in schema.metadata.sorted_tables:
+            connection.execute(select(table)).all()
+
+
+def test_text_that_no_database_takes_is_told_from_a_database_that_is_away(store: Store):
+    put(store, *entries(heard="nul \0 and \U0001f600"))
+    assert whole(store)["turns"][0]["heard"] == "nul  and \U0001f600"
+    away = Store("postgresql://nobody@127.0.0.1:1/none")
+    with pytest.raises(StoreError) as error, away.begin():
+        pass
+    assert transient(error.value)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        {}, {b"id": b"1"}, {b"fields": b"[]"},
+        {b"id": b"1", b"call": b"c", b"leg": b"l", b"seq": b"x", b"at": b"1", b"what": b"w",
+         b"fields": b"{}"},
+        {b"id": b"1", b"call": b"c", b"leg": b"l", b"seq": b"1", b"at": b"nan", b"what": b"w",
+         b"fields": b"{}"},
+        {b"id": b"1", b"call": b"c", b"leg": b"l", b"seq": b"1", b"at": b"1", b"what": b"turn",
+         b"fields": b"{}"},
+        {b"id": b"1", b"call": b"\xff", b"leg": b"l", b"seq": b"1", b"at": b"1", b"what": b"w",
+         b"fields": b"{}"},
+    ],
+)  # fmt: skip
+def test_an_entry_that_is_not_ours_is_refused(raw):
+    with pytest.raises(EntryError):
+        entry(raw)
+
+
+# -- encryption
+
+
+def bytes_of(folder: Path) -> bytes:
+    return b"".join(p.read_bytes() for p in folder.iterdir() if p.is_file())
+
+
+def test_with_a_key_no_word_stands_in_the_file(tmp_path: Path):
+    plain = Store(f"sqlite:///{tmp_path / 'plain'}", Seal([], PEPPER))
+    put(plain, *entries())
+    assert b"what is my balance" in bytes_of(tmp_path)  # the search finds what is there
+    folder = tmp_path / "sealed"
+    folder.mkdir()
+    sealed = Store(f"sqlite:///{folder / 'x'}", Seal([new_key()]))
+    put(sealed, *entries())
+    for word in (b"what is my balance", b"It is zero", b"4271", b"Welcome"):
+        assert word not in bytes_of(folder)
+    assert whole(sealed)["turns"][0]["heard"] == "what is my balance"
+
+
+def test_keys_are_rotated(url: str):
+    old, new = new_key(), new_key()
+    put(Store(url, Seal([old])), *entries())
+    both = Store(url, Seal([new, old]))
+    assert whole(both)["turns"][0]["said"] == "It is zero."
+    with pytest.raises(SealError, match="no key"):
+        whole(Store(url, Seal([new])))
+    with pytest.raises(SealError, match="ESLBOT_RECORDS_KEY_FILE"):
+        whole(Store(url))
+    assert rekey.rekey(both) >= 6
+    assert whole(Store(url, Seal([new])))["variables"] == {"ai_account": "4271"}
+
+
+def test_a_caller_is_found_under_each_key(url: str):
+    old, new = new_key(), new_key()
+    store = Store(url, Seal([new, old]))
+    of_old = [Entry(e.id, e.call, e.leg, e.seq, e.at, e.what, e.listener, e.bot,
+                    e.fields | {"caller": Seal([old]).caller(NUMBER)} if e.what == "call"
+                    else e.fields) for e in entries()]  # fmt: skip
+    put(store, *of_old)
+    assert len(read.calls(store, read.Query(caller=NUMBER))) == 1
+    assert Seal([new]).caller(NUMBER) != Seal([old]).caller(NUMBER)
+    store.close()
+
+
+def test_what_was_tampered_with_is_noticed(tmp_path: Path):
+    path = tmp_path / "x"
+    store = Store(f"sqlite:///{path}", Seal([new_key()]))
+    put(store, *entries())
+    store.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            "UPDATE turns SET heard = substr(heard, 1, 40) || 'A' || substr(heard, 42)"
+        )
+    with pytest.raises(SealError):
+        whole(Store(f"sqlite:///{path}", store.seal))
+
+
+def test_a_wrong_key_is_told_without_it(tmp_path: Path):
+    (tmp_path / "keys").write_text(f"{new_key()}\nnot-a-key\n")
+    with pytest.raises(SettingsError, match="ESLBOT_RECORDS_KEY_FILE: key 2") as error:
+        load_seal(Settings(state_dir=str(tmp_path), records_key_file=str(tmp_path / "keys")))
+    assert "not-a-key" not in str(error.value)
+    with pytest.raises(SettingsError, match="No such file"):
+        load_seal(Settings(state_dir=str(tmp_path), records_key_file=str(tmp_path / "none")))
+
+
+def test_without_a_key_all_processes_share_one_secret(tmp_path: Path):
+    settings = Settings(state_dir=str(tmp_path / "state"))
+    found = {load_seal(settings).caller(NUMBER) for _ in range(3)}
+    assert len(found) == 1 and "" not in found
+    assert (tmp_path / "state" / "records.pepper").stat().st_mode & 0o777 == 0o600
+
+
+# -- keeping
+
+
+def test_what_is_too_old_goes(url: str, tmp_path: Path):
+    store = Store(url, Seal([], PEPPER))
+    now = time.time()
+    put(store, *entries("old", now - 100 * 86400), *entries("new", now - 80 * 86400))
+    settings = Settings(state_dir=str(tmp_path))
+    assert keeping.prune(store, settings) == (1, 0)
+    assert [c["uuid"] for c in read.calls(store)] == ["new"]
+    assert keeping.prune(store, Settings(state_dir=str(tmp_path), keep_text_days=0)) == (0, 0)
+    assert read.audit(store)[-1]["what"] == "expired"
+    store.close()
+
+
+def test_a_caller_is_forgotten_with_recordings_and_to_the_last_byte(tmp_path: Path):
+    store = Store(f"sqlite:///{tmp_path / 'x.sqlite3'}", Seal([], PEPPER))
+    other = [Entry(e.id, e.call, e.leg, e.seq, e.at, e.what, e.listener, e.bot,
+                   e.fields | {"caller": "other"} if e.what == "call" else e.fields)
+             for e in entries("c2", heard="another one")]  # fmt: skip
+    name = "0123456789abcdef" * 2 + ".wav"
+    recorded = Entry("r", "c1", "leg", 9, 1002.0, "recording", "", "", {"file": name})
+    evil = Entry("r2", "c3", "leg", 9, 1002.0, "recording", "", "", {"file": "../x.sqlite3"})
+    caller = entries("c3")[0]
+    put(store, *entries(), recorded, *other, evil, caller)
+    (tmp_path / "recordings").mkdir()
+    (tmp_path / "recordings" / name).write_bytes(b"RIFF")
+    assert keeping.forget(store, Settings(state_dir=str(tmp_path)), NUMBER) == (2, 1)
+    assert not (tmp_path / "recordings" / name).exists() and (tmp_path / "x.sqlite3").exists()
+    assert [c["uuid"] for c in read.calls(store)] == ["c2"]
+    store.close()
+    left = bytes_of(tmp_path)
+    assert b"what is my balance" not in left and b"another one" in left
+    assert NUMBER.encode() not in left
+
+
+# -- what is told
+
+
+def test_a_call_is_shown_with_its_timings(store: Store):
+    put(store, *entries(heard="what\x1b[31m is it", interrupted=True))
+    shown = show.call(whole(store))
+    assert "caller   what [31m is it" in shown and "\x1b" not in shown
+    assert "It is zero.  <- interrupted" in shown and "| 900 ms" in shown
+    bar = next(line for line in shown.splitlines() if "| 900 ms" in line)
+    assert bar.count(".") == round(640 * 50 / 900) and bar.count("p") == 50 - bar.count(".")
+    assert "c1" in show.table(read.calls(store))
+
+
+def test_the_report_names_what_to_better(store: Store):
+    missed = {"misses": 1, "intent": None, "heard": "Gas  bottle?", "open_intent": None}
+    for n in range(3):
+        call = entries(f"e{n}", 1000.0 + n, **missed)
+        menu = Entry(f"m{n}", f"e{n}", "leg", 9, 1002.9, "menu", "", "", {"reason": "r"})
+        put(store, *call, menu)
+    asked = [
+        Entry(f"t{n}", "a", "leg", n, 1000.0 + n, "turn", "", "",
+              {"number": n, "asked": "account", "misses": 0, "outcome": "answered",
+               "intent": "balance", "open_intent": "balance", "heard": "x"})
+        for n in range(1, 4)
+    ]  # fmt: skip
+    put(store, *asked, *entries("fine"))
+    found = report.make(store, read.Query(), 100)
+    assert (found["calls"], found["resolved"], found["escalated"]) == (4, 1, 3)
+    assert found["not_understood"] == [{"heard": "gas bottle", "times": 3}]
+    assert found["asked_again"] == [{"what": "account", "again": 2, "asked": 3}]
+    assert found["escalation"] == [
+        {"intent": "(none)", "reason": "not understood", "calls": 3, "of": 3}
+    ]
+    told = report.told(found)
+    assert "3  gas bottle" in told and "2 of 3     account" in told
+
+
+def test_what_is_exported_can_be_trained_on(store: Store):
+    put(store, *entries())
+    (line,) = export.lines(store, read.Query(), 10, "chat")
+    assert json.loads(line)["messages"] == [
+        {"role": "user", "content": "what is my balance"},
+        {"role": "assistant", "content": "It is zero."},
+    ]
+    (line,) = export.lines(store, read.Query(), 10, "turns")
+    assert json.loads(line)["slots"] == {"account": "4271"}
+    assert [row["what"] for row in read.audit(store)] == ["exported", "exported"]
+
+
+def test_the_commands(tmp_path: Path):
+    store = Store.of(Settings(state_dir=str(tmp_path)))
+    those = [Entry(e.id, e.call, e.leg, e.seq, e.at, e.what, e.listener, e.bot,
+                   e.fields | {"caller": store.seal.caller(NUMBER)} if e.what == "call"
+                   else e.fields) for e in entries()]  # fmt: skip
+    put(store, *those)
+    store.close()
+
+    def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "eslbot", *arguments], cwd=ROOT, capture_output=True, text=True,
+            env={"ESLBOT_STATE_DIR": str(tmp_path), **environ}, timeout=60, check=False,
+        )  # fmt: skip
+
+    assert run("calls", "--json", "--since", "2001-01-01").stdout == ""
+    assert json.loads(run("calls", "--json").stdout)["uuid"] == "c1"
+    assert "what is my balance" in run("show", "c").stdout
+    assert run("show", "nobody").returncode == 1
+    assert "1 calls" in run("report").stdout
+    assert run("calls", "--since", "soon").returncode == 2
+    assert "ESLBOT_RECORDS_URL" in run("calls", ESLBOT_RECORDS_URL="mysql://x").stderr
+    secret = run("calls", ESLBOT_RECORDS_URL="postgresql://u:hunter2@127.0.0.1:1/x")
+    assert secret.returncode == 2 and "hunter2" not in secret.stderr + secret.stdout
+    assert len(Seal([run("records", "key").stdout.strip()]).audio_keys) == 1
+    assert run("forget", NUMBER).stdout == "1 calls and 0 recordings deleted\n"
+    assert run("forget", NUMBER).returncode == 1
+
+
+def test_sealed_text_is_marked():
+    seal = Seal([new_key()])
+    assert (seal.seal("x") or "").startswith(MARK) and seal.seal(None) is None
+    assert seal.open("plain, from before the key") == "plain, from before the key"
