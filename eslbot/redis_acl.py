@@ -32,7 +32,7 @@ RULES = {
         *(f"~rq:queue:{stage}" for stage in STAGES), "~rq:queues ~rq:job:*",
         CONNECTION, SCRIPTS, "+info|server",  # `eslbot check` asks for the version
         "+get +set +mget +del +expire +scan +sadd +xadd +xread +xtrim +xlen +xrange +xdel",
-        "+rpush +lpush +ltrim +lrange +llen",
+        "+rpush +lpush +ltrim +lrange +llen +lindex",
     ],
     WORKER: [
         TURNS, SHARED, "~eslbot:probed:* ~rq:* &rq:pubsub:*",
@@ -45,7 +45,8 @@ RULES = {
     ],
     RECORDER: [
         "~eslbot:records ~eslbot:records:refused ~eslbot:bot:* ~eslbot:variant:*", CONNECTION,
-        "+get +expire +rpush +lpush +lrange +ltrim +xreadgroup +xautoclaim +xack +xdel +multi +exec +discard",
+        "+get +expire +rpush +lpush +lrange +ltrim +xreadgroup +xautoclaim +xack +xdel",
+        "+multi +exec +discard",
         "+xgroup|create +xgroup|delconsumer +xinfo|consumers",
     ],
     WATCHER: ["~eslbot:log:*", CONNECTION, "+xread +xrange +xrevrange +xlen +exists +ttl"],
