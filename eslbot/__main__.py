@@ -15,7 +15,7 @@ from pathlib import Path
 
 import redis
 
-from eslbot import monitor
+from eslbot import monitor, variants
 from eslbot.chaos import command as chaos
 from eslbot.loadtest import command as loadtest
 from eslbot.records import command as records
@@ -40,6 +40,8 @@ def main(argv: list[str] | None = None) -> int:
     commands.add_parser("redis", help="run the Redis that comes along")
     check = commands.add_parser("check", help="is everything set up rightly? (before a start)")
     check.add_argument("bot", nargs="?", help="check this bot's file alone")
+    check.add_argument("--json", action="store_true", help="with BOT: for programs")
+    commands.add_parser("schema", help="print the JSON Schema of bots' files, for editors")
     commands.add_parser("settings", help="print the reference of all settings")
     commands.add_parser("redis-acl", help="print users for Redis with no more rights than needed")
     _call_arguments(commands.add_parser("call", help="call the listener from a stand-in switch"))
@@ -50,11 +52,17 @@ def main(argv: list[str] | None = None) -> int:
     )
     _freeswitch_arguments(commands.add_parser("freeswitch", help="write FreeSWITCH's files"))
     chaos.add_arguments(commands.add_parser("chaos", help="break it on purpose, and see"))
+    variants.add_arguments(commands.add_parser("variants", help="which variant of a bot is better"))
     loadtest.add_arguments(commands.add_parser("loadtest", help="many calls at once, measured"))
     arguments = parser.parse_args(argv)
     try:
         if arguments.command == "settings":
             print(reference(), end="")
+            return 0
+        if arguments.command == "schema":
+            from workers.bot.schema import text
+
+            print(text(), end="")
             return 0
         if arguments.command == "redis-acl":
             from eslbot import redis_acl
@@ -88,14 +96,19 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
         from eslbot.check import check
 
         if arguments.bot:
-            bot = load_bot(Path(arguments.bot))
-            print(f"{arguments.bot}: bot {bot.name}, {len(bot.intents)} intents: right")
-            return 0
+            from eslbot.check_bot import check_bot
+
+            return check_bot(Path(arguments.bot), arguments.json)
         return check(settings)
     if arguments.command == "freeswitch":
         return _freeswitch(arguments, settings)
     if arguments.command == "chaos":
         return chaos.run(arguments, settings)
+    if arguments.command == "variants":
+        try:
+            return variants.run(arguments, settings, _bot(settings))
+        except variants.NoVariants as error:
+            raise Trouble(str(error)) from None
     if arguments.command == "loadtest":
         return loadtest.run(arguments)
     if arguments.command == "talk":

@@ -62,6 +62,8 @@ class Assistant:
         self._keys = ""
         self._no_input = 0
         self._cut: str | None = None
+        self._interruptions = 0
+        self._ruled: tuple[str, ...] = ()  # rules of the bot that have acted
 
     # -- the caller
 
@@ -184,6 +186,7 @@ class Assistant:
         elif self._call.state is State.SPEAKING:
             self._close_turn(self._answered(), said=self._cut or "", interrupted=True)
             self._call.record("interrupted", heard=self._cut or "")
+            self._interruptions += 1
         self._cut = None
         return carry
 
@@ -204,6 +207,8 @@ class Assistant:
             language=call.variables.get("ai_language", call.bot.language),
             state=call.dialog,
             history=tuple(self._history[-call.settings.history_lines :]),
+            interruptions=self._interruptions,
+            ruled=self._ruled,
         )
         turn = self._turn = Turn(message, call.house.link, keyed=keyed)
         call.wait_for_silence(patience.silence_ms(call.settings, call.bot, call.dialog))
@@ -246,8 +251,8 @@ class Assistant:
         elif isinstance(message, Final) and call.consent.pending:
             _once_over(turn, lambda: self._consent(turn, message.text))
         elif isinstance(message, Final):
-            turn.recognised(self._tell(turn, message.text))
             confidence = turn.confidence = round(message.confidence, 2)
+            turn.recognised(self._tell(turn, message.text))
             _once_over(turn, lambda: call.record("heard", text=turn.told, confidence=confidence))
         elif isinstance(message, Decision):
             if turn.decision is None:
@@ -309,10 +314,16 @@ class Assistant:
             if not call.bot.slots[name].secret
         }
         values["ai_intent"] = intent or ""
+        for name in decision.rules:
+            if name in call.bot.rules and name not in self._ruled:
+                self._ruled += (name,)
+                values |= call.bot.rules[name].variables
         call.consent.look()
         call.set_variables(values)
         taken_for = decision.intent if decision.intent in call.bot.intents else intent
-        call.record("decided", intent=taken_for, slots=known, action=decision.action)
+        chosen = {name: found for name in ("cited", "route", "mood", "rules")
+                  if (found := getattr(decision, name))}  # fmt: skip
+        call.record("decided", intent=taken_for, slots=known, action=decision.action, **chosen)
 
     def _speech(self, turn: Turn, number: int, message: Speech) -> None:
         call = self._call

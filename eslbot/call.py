@@ -40,11 +40,11 @@ from eslbot.menu import MenuRun
 from eslbot.playback import Playback
 from eslbot.prompts import Prompts
 from eslbot.records.seal import Seal
+from eslbot.served import Served
 from eslbot.today import today
 from eslbot.vad import Vad, VadError
 from eslbot.watch import Watch
 from workers import logs, secret_slots
-from workers.bot import Bot
 from workers.bot.languages import primary
 from workers.messages import DialogState, Message
 from workers.redaction import Private
@@ -65,7 +65,7 @@ class House:
     """What all calls of a listener share."""
 
     settings: Settings
-    bot: Bot
+    served: Served
     link: Link
     clock: Clock
     vad: Vad
@@ -84,7 +84,8 @@ class Call:
     def __init__(self, door: Door, house: House) -> None:
         self.door = door
         self.house = house
-        self.bot = house.bot
+        self.bot = house.served.now.first  # until it is known who calls
+        self.variant = ""
         self.settings = house.settings
         self.uuid = ""
         self.state = State.CONNECTING
@@ -142,16 +143,18 @@ class Call:
         self.door.arrive()
         self.admit()
         self.uuid = self.door.uuid
+        caller, called = (numbers.clean(one) for one in self.door.numbers())
+        self.variant, self.bot = self.house.served.choose(caller, self.uuid)
         logs.CALL.set(self.uuid)
         self.door.attach(self)
         self.house.link.register(self.uuid, self._on_worker)
         self._adopt()
-        caller, called = (numbers.clean(one) for one in self.door.numbers())
         self.ai_off = ai_off.why_off(self.house.link.ai_off, self.uuid, caller, called)
         self.door.answer()
         self.record(
             "call",
             bot=self.bot.name,
+            **({"variant": self.variant} if self.variant else {}),
             language=self.variables.get("ai_language", ""),
             caller=self.house.seal.caller(caller),
             caller_shown=numbers.shown(caller),
@@ -198,7 +201,10 @@ class Call:
             self.bot = bot
         # A variant of it ("en-GB") is kept for whoever hears and speaks.
         mine = primary(language) == primary(self.bot.language)
-        self.set_variables({"ai_language": language if mine else self.bot.language})
+        values = {"ai_language": language if mine else self.bot.language}
+        if self.variant:
+            values["ai_variant"] = self.variant
+        self.set_variables(values)
 
     def _open_media(self) -> None:
         settings = self.settings

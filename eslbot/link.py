@@ -12,7 +12,7 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import gevent
@@ -53,13 +53,14 @@ OnMessage = Callable[[int, int, Message], None]
 
 
 class Link:
-    """on_health(healthy): called each time that Redis stops working, or works again."""
+    """bots(): those that are served. on_health(healthy): called each time that Redis stops
+    working, or works again."""
 
     def __init__(
         self,
         client: redis.Redis,
         listener: str,
-        bot: Bot,
+        bots: Callable[[], Iterable[Bot]],
         ttl_s: int,
         on_health: Callable[[bool], None],
         records_backlog: int = 0,
@@ -73,7 +74,7 @@ class Link:
         self.workers: dict[str, list[dict[str, Any]]] = {stage: [] for stage in streams.STAGES}
         self.outbox = Outbox(client, listener, records_backlog)
         self._client = client
-        self._bot = bot
+        self._bots = bots
         self._ttl_s = ttl_s
         self._on_health = on_health
         self._listener = listener
@@ -96,9 +97,14 @@ class Link:
         with contextlib.suppress(redis.RedisError):
             self._client.delete(self.out, streams.listener_key(self._listener))
 
-    def ready(self, stage: str) -> bool:
-        """Whether a worker of this stage is there and has got ready for our bot."""
-        return any(self._bot.sha in worker["ready"] for worker in self.workers[stage])
+    def ready(self, stage: str, bots: Iterable[Bot]) -> bool:
+        """Whether for each of these bots a worker of this stage is there and has got ready."""
+        have = {sha for worker in self.workers[stage] for sha in worker["ready"]}
+        return all(bot.sha in have for bot in bots)
+
+    def look_now(self) -> None:
+        """Put bots, and look for workers, at once."""
+        self._look_now.set()
 
     def able(self, stage: str) -> bool:
         """Whether some worker of this stage is there with an engine that is not known to fail."""
@@ -248,7 +254,8 @@ class Link:
         """Is Redis there, are there workers, have they our bot? And trim what is read."""
         while self._running:
             try:
-                streams.put_bot(self._client, self._bot)
+                for bot in self._bots():
+                    streams.put_bot(self._client, bot)
                 for stage in streams.STAGES:
                     self.workers[stage] = list(streams.living(self._client, stage))
                 streams.introduce(self._client, self._listener, self.about())

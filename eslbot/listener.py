@@ -18,7 +18,9 @@ import gevent
 import redis
 from gevent.event import Event
 
+from eslbot import promotion
 from eslbot.accounts import Accounts
+from eslbot.bot_watch import BotWatch
 from eslbot.call import Call, House
 from eslbot.consent import Recordings
 from eslbot.doors import Door, DoorError
@@ -31,6 +33,7 @@ from eslbot.media.recording import folder
 from eslbot.metrics_server import MetricsServer
 from eslbot.prompts import Prompts
 from eslbot.records.seal import load as load_seal
+from eslbot.served import Served, Version
 from eslbot.server import Server, ServerError
 from eslbot.session import Session
 from eslbot.switch_load import SwitchLoad, parse
@@ -50,6 +53,7 @@ LEAVE_S = 2.5  # for calls to be handed over when the process is told to end
 WRITE_S = 1.0  # for what is recorded to reach the disk
 LOOK_AT_WORKERS_S = 0.2
 LOOK_AT_SWITCH_S = 2.0
+LOOK_AT_PROMOTED_S = 2.0
 HEDGE_PERCENT = 10
 TRANSLATIONS_AGAIN_S = 60.0  # until phrases in another language are tried once more
 
@@ -59,7 +63,7 @@ class Listener:
 
     def __init__(self, settings: Settings, bot: Bot) -> None:
         self._settings = settings
-        self._bot = bot
+        self._served = Served(bot, lambda: [call.bot.whole for call in self._calls])
         self.name = f"{os.uname().nodename}-{os.getpid()}"
         self._calls: set[Call] = set()
         self._accounts = Accounts(
@@ -70,7 +74,7 @@ class Listener:
         self._link = Link(
             self._client,
             self.name,
-            bot,
+            self._served.all,
             settings.stream_ttl_s,
             self._on_health,
             settings.records_backlog if settings.records == "on" else 0,
@@ -81,25 +85,17 @@ class Listener:
         self._accounts.records(self._link.outbox)
         vad = Vad(settings.max_calls, settings.vad_gate_dbfs)
         clock = Clock(vad, self._on_tick)
-        prompts = Prompts(Path(settings.state_dir), bot)
+        prompts = Prompts(Path(settings.state_dir))
         hedges = RetryBudget(HEDGE_PERCENT)
         seal = load_seal(settings)
         key = seal.audio_keys[0] if seal.audio_keys else None
         recordings = Recordings(folder(settings), key, settings.recording_max_s)
         self._traces = self._open_traces()
         self._house = House(
-            settings,
-            bot,
-            self._link,
-            clock,
-            vad,
-            prompts,
-            self._accounts,
-            hedges,
-            seal,
-            recordings,
-            self._traces,
-        )
+            settings, self._served, self._link, clock, vad, prompts, self._accounts, hedges, seal,
+            recordings, self._traces,
+        )  # fmt: skip
+        self._bot_watch = BotWatch(Path(settings.bot), self._served, self._prepare, self._ready_for)
         self._server = Server(
             settings.listen_host,
             settings.listen_port,
@@ -117,6 +113,7 @@ class Listener:
                 settings.metrics_port,
                 self._accounts.registry,
                 self._not_ready,
+                self._bot_watch.about,
             )
         self._load: SwitchLoad | None = None
         self._draining = False
@@ -128,12 +125,13 @@ class Listener:
         is none to begin with, and server.ServerError."""
         gevent.signal_handler(signal.SIGTERM, self._on_sigterm)
         gevent.signal_handler(signal.SIGINT, self._on_sigint)
+        gevent.signal_handler(signal.SIGHUP, self._bot_watch.look_now)
         self._server.start()
         self._doors.start()
         self._start_metrics()
         streams.wait_for_redis(self._client, REDIS_WITHIN_S)
         self._link.start()
-        self._house.prompts.load(None)
+        self._house.prompts.load(None, self._served.all())
         clock = gevent.spawn(self._house.clock.run)
         tasks = [
             gevent.spawn(task)
@@ -141,6 +139,8 @@ class Listener:
                 self._get_ready,
                 self._look_at_workers,
                 self._look_at_switch,
+                self._look_at_promoted,
+                self._render_translations,
                 self._fleet.look,
             )
         ]
@@ -226,8 +226,8 @@ class Listener:
             "calls": len(self._calls),
             "max_calls": self._settings.max_calls,
             "draining": self._draining,
-            "bot": self._bot.sha,
-            "name": self._bot.name,
+            "bot": self._served.now.first.sha,
+            "name": self._served.now.bot.name,
             "not_ready": self._not_ready(),
             "lag_ms": round(self._house.clock.lag_s * 1000, 1),
             "lost": self._link.lost,
@@ -277,27 +277,62 @@ class Listener:
             if short:
                 log.warning("new calls go to the menu: the switch is short: %s", short)
 
+    def _look_at_promoted(self) -> None:
+        """Which variant all new callers get, if one was promoted."""
+        while True:
+            with contextlib.suppress(redis.RedisError):
+                name = self._served.now.bot.name
+                self._served.promoted = promotion.promoted(self._client, name)
+            gevent.sleep(LOOK_AT_PROMOTED_S)
+
+    # -- its bots
+
     def _get_ready(self) -> None:
-        """Have the prompts spoken, wait for workers of every role, say what to do next."""
+        """Have the prompts spoken, wait for workers of every role, say what to do next, and
+        watch the bot's file from then on."""
         self._await_workers("tts")
-        engine = self._link.workers["tts"][0]["engine"]
-        self._house.prompts.load(engine)
-        while self._house.prompts.missing:
+        while True:
             try:
-                self._house.prompts.render(self._link, self.name, engine)
+                self._prepare(self._served.now)
+                break
             except TimeoutError as error:
                 log.warning("%s; again in 5 s", error)
                 gevent.sleep(5)
         self._await_workers(*streams.STAGES)
         self._say_ready()
-        while self._house.prompts.missing_translations:
+        self._bot_watch.run()
+
+    def _render_translations(self) -> None:
+        """What could not be said in another language at first is tried again and again."""
+        while True:
             gevent.sleep(TRANSLATIONS_AGAIN_S)
-            with contextlib.suppress(TimeoutError):
-                self._house.prompts.render(self._link, self.name, engine)
+            version = self._served.now
+            if self._house.prompts.missing_translations(version.bots.values()):
+                with contextlib.suppress(TimeoutError):
+                    self._prepare(version)
+
+    def _prepare(self, version: Version) -> None:
+        """Have all prompts of its bots spoken. Raises TimeoutError where one is missing without
+        which no call can be taken."""
+        bots = list(version.bots.values())
+        voices = self._link.workers["tts"]
+        engine = voices[0]["engine"] if voices else None
+        prompts = self._house.prompts
+        prompts.load(engine, bots)
+        if prompts.missing(bots) or prompts.missing_translations(bots):
+            if engine is None:
+                raise TimeoutError("there is no tts worker")
+            prompts.render(self._link, self.name, engine, bots)
+        prompts.keep([*bots, *self._served.all()])
+
+    def _ready_for(self, version: Version) -> bool:
+        self._link.look_now()
+        return all(self._link.ready(stage, version.bots.values()) for stage in streams.STAGES)
 
     def _await_workers(self, *stages: str) -> None:
         warned = time.monotonic()
-        while absent := [stage for stage in stages if not self._link.ready(stage)]:
+        bots = self._served.now.bots.values()
+        while absent := [stage for stage in stages if not self._link.ready(stage, bots)]:
             if time.monotonic() - warned > 15:
                 warned = time.monotonic()
                 log.warning("waiting for workers: %s", ", ".join(absent))
@@ -317,7 +352,7 @@ class Listener:
             at = f"{settings.audiosocket_host}:{settings.audiosocket_port}"
             lines.append(f"  Asterisk: AudioSocket and FastAGI on {at}")
         lines += [
-            f"  bot: {self._bot.name} ({settings.bot})",
+            f"  bot: {self._served.now.bot.name} ({settings.bot})",
             "",
             "In the FreeSWITCH dialplan (all of it: eslbot freeswitch --help):",
             f'  <action application="socket" data="{settings.listen_host}:'

@@ -1,4 +1,5 @@
-"""/metrics for Prometheus, /live and /ready for whoever starts and feeds processes."""
+"""/metrics for Prometheus, /live and /ready for whoever starts and feeds processes, /bot for
+whoever has changed the bot's file."""
 
 from __future__ import annotations
 
@@ -14,14 +15,20 @@ log = logging.getLogger(__name__)
 
 
 class MetricsServer:
-    """not_ready(): "" or why a call could not be served now. Raises OSError when the port can't
-    be had."""
+    """not_ready(): "" or why a call could not be served now. bot(): the bot's state, JSON. Raises
+    OSError when the port can't be had."""
 
     def __init__(
-        self, host: str, port: int, registry: CollectorRegistry, not_ready: Callable[[], str]
+        self,
+        host: str,
+        port: int,
+        registry: CollectorRegistry,
+        not_ready: Callable[[], str],
+        bot: Callable[[], str],
     ) -> None:
         self._registry = registry
         self._not_ready = not_ready
+        self._bot = bot
         self._server = WSGIServer((host, port), self._answer, log=None, error_log=log)
 
     def start(self) -> None:
@@ -41,7 +48,9 @@ class MetricsServer:
             reason = self._not_ready()
             if reason:
                 status, body = "503 Service Unavailable", f"{reason}\n".encode()
+        elif path == "/bot":
+            body, kind = self._bot().encode("utf-8", "replace"), "application/json"
         elif path != "/live":
-            status, body = "404 Not Found", b"/metrics, /live, /ready\n"
+            status, body = "404 Not Found", b"/metrics, /live, /ready, /bot\n"
         start(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
         return [body]

@@ -13,6 +13,7 @@ import logging
 import re
 import time
 import wave
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import gevent
@@ -61,39 +62,43 @@ def write_wav(path: Path, pcm: bytes) -> None:
     part.replace(path)
 
 
+def _phrases(bots: Iterable[Bot]) -> list[str]:
+    return list(dict.fromkeys(text for bot in bots for text in bot.fixed_phrases()))
+
+
 class Prompts:
     """Phrase to audio, in all languages of the bot. get() never waits; render() fills what is
     missing. A phrase that is the same in two languages has one voice, that of the first."""
 
-    def __init__(self, folder: Path, bot: Bot) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder / "prompts"
-        self._bot = bot
         self._audio: dict[str, bytes] = {}
         self._epoch = 0
+        self._cause = ""  # why something was not rendered
 
     def get(self, text: str) -> bytes | None:
         return self._audio.get(text)
 
-    @property
-    def missing(self) -> list[str]:
-        """Of the bot's own language: without these no call can be taken."""
-        return self._missing(self._bot)
+    def missing(self, bots: Iterable[Bot]) -> list[str]:
+        """Of the bots' own languages: without these no call can be taken."""
+        return [text for text in _phrases(bots) if text not in self._audio]
 
-    @property
-    def missing_translations(self) -> list[str]:
-        return [text for voice in self._bot.voices[1:] for text in self._missing(voice)]
+    def missing_translations(self, bots: Iterable[Bot]) -> list[str]:
+        return self.missing(voice for bot in bots for voice in bot.voices[1:])
 
     def complete(self, bot: Bot) -> bool:
         """Whether all phrases of the bot in this language are there."""
-        return not self._missing(bot)
+        return not self.missing([bot])
 
-    def _missing(self, bot: Bot) -> list[str]:
-        return [text for text in bot.fixed_phrases() if text not in self._audio]
+    def keep(self, bots: Iterable[Bot]) -> None:
+        """Forget what none of these bots says; the files stay."""
+        said = set(_phrases(voice for bot in bots for voice in bot.voices))
+        self._audio = {text: pcm for text, pcm in self._audio.items() if text in said}
 
-    def load(self, engine: str | None) -> None:
+    def load(self, engine: str | None, bots: Iterable[Bot]) -> None:
         """Read what is on disk: this engine's, or anyone's when no engine is known."""
         name = re.sub(r"[^a-z0-9-]", "_", engine.lower()) if engine else "*"
-        for text in [text for voice in self._bot.voices for text in voice.fixed_phrases()]:
+        for text in _phrases(voice for bot in bots for voice in bot.voices):
             for path in sorted(self._folder.glob(f"{name}/{prompt_file(text)}")):
                 try:
                     self._audio[text] = read_wav(path)
@@ -101,32 +106,43 @@ class Prompts:
                 except (OSError, ValueError) as error:
                     log.warning("prompt left out: %s", error)
 
-    def render(self, link: Link, listener: str, engine: str) -> None:
+    def render(self, link: Link, listener: str, engine: str, bots: Sequence[Bot]) -> None:
         """Have the tts workers speak what is missing, and keep it on disk.
 
         Raises TimeoutError when they don't in RENDER_S for each language; what came by then is
         kept. A language that the first engine does not speak is for the next one.
         """
-        for bot in self._bot.voices:
-            for level in range(LEVELS if bot is not self._bot else 1):
-                texts = self._missing(bot)
-                if not texts:
-                    break
-                cause = self._render(link, listener, engine, bot.language, texts, level)
-            if self._missing(bot):
-                count = len(self._missing(bot))
-                raise TimeoutError(f"{count} prompts could not be rendered: {cause}")
+        for bot in bots:
+            self._fill(link, listener, engine, bot, bot, levels=1)
+        if missing := self.missing(bots):
+            raise TimeoutError(f"{len(missing)} prompts could not be rendered: {self._cause}")
+        for bot in bots:
+            for voice in bot.voices[1:]:
+                self._fill(link, listener, engine, bot, voice, LEVELS)
+        if missing := self.missing_translations(bots):
+            log.warning(
+                "%d prompts of translations are not rendered: %s", len(missing), self._cause
+            )
 
-    def _render(
-        self, link: Link, listener: str, engine: str, language: str, texts: list[str], level: int
-    ) -> str:
-        """In one language, by the engine of this level; why it is not all there, if it is not."""
-        folder = self._folder / re.sub(r"[^a-z0-9-]", "_", engine.lower())
-        call = f"prompts-{listener}"
+    def _fill(
+        self, link: Link, listener: str, engine: str, whole: Bot, voice: Bot, levels: int
+    ) -> None:
+        for level in range(levels):
+            texts = self.missing([voice])
+            if not texts:
+                return
+            turn = self._turn(link, listener, whole, voice, level)
+            self._cause = self._render(link, engine, turn, texts)
+
+    def _turn(self, link: Link, listener: str, whole: Bot, voice: Bot, level: int) -> Turn:
         self._epoch = max(self._epoch + 1, int(time.time()))
-        turn = Turn(
-            call, self._epoch, link.out, self._bot.sha, RENDER_S, RENDER_S, language, level=level
-        )
+        return Turn(f"prompts-{listener}", self._epoch, link.out, whole.sha, RENDER_S, RENDER_S,
+                    voice.language, level=level)  # fmt: skip
+
+    def _render(self, link: Link, engine: str, turn: Turn, texts: list[str]) -> str:
+        """By the engine of the turn's level; why it is not all there, if it is not."""
+        folder = self._folder / re.sub(r"[^a-z0-9-]", "_", engine.lower())
+        call = turn.call
         parts: dict[int, bytearray] = {}
         done = Event()
         failed: list[str] = []

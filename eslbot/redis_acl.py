@@ -30,6 +30,7 @@ SHARED = "~eslbot:breaker:* ~eslbot:chaos*"
 RULES = {
     LISTENER: [
         TURNS, SHARED, "~eslbot:log:* ~eslbot:listener:* ~eslbot:records ~eslbot:calls",
+        "~eslbot:variant:*",
         "~eslbot:ai-off",
         *(f"~rq:queue:{stage}" for stage in STAGES), "~rq:queues ~rq:job:*",
         CONNECTION, SCRIPTS, "+info|server",  # `eslbot check` asks for the version
@@ -47,8 +48,9 @@ RULES = {
         "+subscribe +unsubscribe",
     ],
     RECORDER: [
-        "~eslbot:records ~eslbot:records:refused ~eslbot:bot:*", CONNECTION,
-        "+get +expire +rpush +ltrim +xreadgroup +xautoclaim +xack +xdel +multi +exec +discard",
+        "~eslbot:records ~eslbot:records:refused ~eslbot:bot:* ~eslbot:variant:*", CONNECTION,
+        "+get +expire +rpush +lpush +lrange +ltrim +xreadgroup +xautoclaim +xack +xdel",
+        "+multi +exec +discard",
         "+xgroup|create +xgroup|delconsumer +xinfo|consumers",
     ],
     WATCHER: ["~eslbot:log:*", CONNECTION, "+xread +xrange +xrevrange +xlen +exists +ttl"],

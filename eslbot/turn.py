@@ -221,7 +221,9 @@ class Turn:
         self._feed_heard()
 
     def _feed_heard(self) -> None:
-        self.link.feed(self.message, "llm", Final(self.heard or "", 1.0, self.keyed, self.private))
+        sure = 1.0 if self.confidence is None else self.confidence
+        final = Final(self.heard or "", sure, self.keyed, self.private)
+        self.link.feed(self.message, "llm", final)
 
     def sentence(self, message: Sentence) -> None:
         """On to the voice."""

@@ -84,6 +84,7 @@ TIME_OF_DAY = {
     "eslbot/console/health.py",
     "eslbot/link.py",
     "eslbot/outbox.py",
+    "eslbot/promotion.py",
     "eslbot/prompts.py",
     "eslbot/today.py",
     "eslbot/records/command.py",

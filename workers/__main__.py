@@ -9,7 +9,7 @@ import sys
 import redis
 
 from workers import logs, streams
-from workers.engines import EngineError, choose, unreachable
+from workers.engines import EngineError, choose, open_library, unreachable
 from workers.jobs import Context
 from workers.respawn import respawn
 from workers.settings import SettingsError, load
@@ -41,6 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         client = streams.connect(settings.redis, timeout_s, slots + 7, settings.redis_tls)
         streams.wait_for_redis(client, within_s=10)
         levels = choose(role, settings, client)
+        library = open_library(settings, client) if role == "llm" else None
     except (SettingsError, EngineError) as error:
         print(f"{role}: {error}", file=sys.stderr)
         return 2
@@ -54,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
     name = f"{role}-{os.uname().nodename}-{os.getpid()}"
     # RQ blocks on its queue for seconds, so its client needs longer than the jobs' may wait.
     queue = streams.connect(settings.redis, 20.0, 8, settings.redis_tls)
-    context = Context(client, role, levels, name, open_cache(settings, client))
+    context = Context(client, role, levels, name, open_cache(settings, client), library)
     work(context, queue, slots, settings.health_probe_s)
     return 0
 

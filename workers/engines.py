@@ -2,7 +2,7 @@
 that step in when it fails.
 
     stt: a whisper model on disk ─▶ an OpenAI-compatible server ─▶ pocketsphinx
-    llm: an OpenAI-compatible server ─▶ the bot's own phrases (intents)
+    llm: an OpenAI-compatible server (with a strong one beside it) ─▶ the bot's own phrases
     tts: an OpenAI-compatible server ─▶ a piper voice ─▶ flite ─▶ espeak-ng
 
 The first is level 0; a second server (its backup) and the embedded engine, which needs nobody,
@@ -12,10 +12,10 @@ are the levels after it. An engine that was asked for by name and can't be had i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import redis
@@ -24,6 +24,10 @@ from workers.breaker import Breaker
 from workers.messages import Stage
 from workers.settings import PREFIX, Settings
 from workers.streams import STAGES
+
+if TYPE_CHECKING:
+    from workers.knowledge.library import Library
+    from workers.llm.router import EitherBreaker
 
 EMBEDDED: dict[Stage, str] = {"stt": "pocketsphinx", "llm": "intents", "tts": "espeak"}
 
@@ -38,11 +42,13 @@ class Unavailable(Exception):
 
 @dataclass(slots=True)
 class Level:
-    """An engine, one line that says why it, and its provider's breaker; None: it has none."""
+    """An engine, one line that says why it, and its provider's breaker; None: it has none.
+    parts: of an engine that stands for several, each with its own breaker."""
 
     engine: Any
     why: str
-    breaker: Breaker | None = None
+    breaker: Breaker | EitherBreaker | None = None
+    parts: tuple[Level, ...] = ()
 
 
 Maker = Callable[[Settings], tuple[Any, str]]
@@ -55,6 +61,8 @@ def choose(role: Stage, settings: Settings, client: redis.Redis | None = None) -
     """
     first, why = _first(role, settings)
     found = [_level(role, first, why, settings, client)]
+    if role == "llm" and settings.llm_strong_url:
+        found[0] = _routed(found[0], settings, client)
     if getattr(settings, f"{role}_backup_url"):
         backup, why = _BACKUPS[role](settings)
         found.append(_level(role, backup, why, settings, client))
@@ -63,6 +71,26 @@ def choose(role: Stage, settings: Settings, client: redis.Redis | None = None) -
         engine, why = MAKERS[role][embedded](settings)
         found.append(Level(engine, why))
     return found
+
+
+def _routed(local: Level, settings: Settings, client: redis.Redis | None) -> Level:
+    """The local model and the strong one, as one level."""
+    from workers.llm.router import EitherBreaker, RoutedLlm
+
+    url, model = settings.llm_strong_url, settings.llm_strong_model
+    first_token_s = settings.llm_strong_first_token_ms / 1000
+    engine, why = _llm_at(
+        "LLM_STRONG", url, model, settings.llm_strong_api_key, settings, first_token_s
+    )
+    strong = _level("llm", engine, why, settings, client)
+    either = EitherBreaker((local.breaker, strong.breaker))
+    why = f"{local.why}; by the bot's routes {strong.why}"
+    return Level(RoutedLlm(local, strong), why, either, (local, strong))
+
+
+def providers(levels: Sequence[Level]) -> list[Level]:
+    """The levels, or what they consist of: each with a breaker of its own."""
+    return [part for level in levels for part in (level.parts or (level,))]
 
 
 def _level(
@@ -102,7 +130,8 @@ def unreachable(role: Stage, settings: Settings) -> list[str]:
     A worker starts without them: they may come back, and until then there are other levels.
     """
     wrong = []
-    for name in (f"{role}_url", f"{role}_backup_url"):
+    names = [f"{role}_url", f"{role}_backup_url", *(["llm_strong_url"] if role == "llm" else [])]
+    for name in names:
         url = getattr(settings, name)
         if not url or (name == f"{role}_url" and getattr(settings, role) not in ("auto", "openai")):
             continue
@@ -185,7 +214,14 @@ def _backup_llm(settings: Settings) -> tuple[Any, str]:
     return _llm_at("LLM_BACKUP", url, model, settings.llm_backup_api_key, settings)
 
 
-def _llm_at(prefix: str, url: str, model: str, key: str, settings: Settings) -> tuple[Any, str]:
+def _llm_at(
+    prefix: str,
+    url: str,
+    model: str,
+    key: str,
+    settings: Settings,
+    first_token_s: float | None = None,
+) -> tuple[Any, str]:
     from workers.llm.openai import OpenAiLlm
 
     engine = _made(
@@ -195,7 +231,7 @@ def _llm_at(prefix: str, url: str, model: str, key: str, settings: Settings) -> 
             model,
             key,
             connect_timeout_s=settings.connect_timeout_ms / 1000,
-            first_token_s=settings.first_token_ms / 1000,
+            first_token_s=first_token_s or settings.first_token_ms / 1000,
             token_gap_s=settings.token_gap_ms / 1000,
             retry_percent=settings.retry_percent,
         ),
@@ -271,3 +307,27 @@ MAKERS: dict[Stage, dict[str, Maker]] = {
 }
 _BACKUPS: dict[Stage, Maker] = {"stt": _backup_stt, "llm": _backup_llm, "tts": _backup_tts}
 assert tuple(MAKERS) == STAGES
+
+
+def open_library(settings: Settings, client: redis.Redis | None) -> Library:
+    """The knowledge of the bots that an llm worker serves. Raises EngineError."""
+    from workers.http_provider import Provider
+    from workers.knowledge.embeddings import Embeddings
+    from workers.knowledge.library import Library
+
+    root = Path(settings.knowledge_dir or Path(settings.bot).parent)
+    if not settings.knowledge_url:
+        return Library(root)
+    provider = _made(
+        "KNOWLEDGE",
+        lambda: Provider(
+            settings.knowledge_url,
+            settings.knowledge_api_key,
+            connect_timeout_s=settings.connect_timeout_ms / 1000,
+        ),
+    )
+    model = settings.knowledge_model
+    open_s = settings.breaker_open_ms / 1000
+    name = f"knowledge:{model}@{provider.host}"
+    breaker = Breaker(client, name, settings.breaker_failures, open_s)
+    return Library(root, Embeddings(provider, model, breaker, settings.knowledge_timeout_ms / 1000))

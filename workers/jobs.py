@@ -24,7 +24,9 @@ from workers import logs, streams
 from workers.bot import Bot
 from workers.breaker import provider_failed
 from workers.engines import Level
+from workers.knowledge.library import Library
 from workers.llm.engine import LlmEngine, LlmError, Request
+from workers.llm.guide import guided
 from workers.messages import (
     Audio,
     AudioEnd,
@@ -73,6 +75,7 @@ class Context:
     levels: list[Level]
     name: str
     speech: SpeechCache
+    library: Library | None = None  # of an llm worker: its bots' knowledge
     _bots: OrderedDict[str, Bot] = field(default_factory=OrderedDict)
     _shared: OrderedDict[str, tuple[str, ...]] = field(default_factory=OrderedDict)
     _lock: Lock = field(default_factory=Lock)
@@ -193,6 +196,9 @@ def warm(context: Context, sha: str, slots: int) -> None:
                     _warm_stt(level.engine, voice, slots)
             elif context.stage == "llm":
                 level.engine.warm(voice)
+    if context.library is not None:
+        for voice in bot.voices:
+            context.library.warm(voice)
 
 
 def _warm_stt(stt: SttEngine, bot: Bot, slots: int) -> None:
@@ -233,9 +239,8 @@ def reply(context: Context, engine: LlmEngine, turn: Turn, inbox: streams.Inbox)
     bot = context.bot(turn.bot).speaking(turn.language)
     language = ""
     final = next(m for m in inbox.messages(turn.listen_s) if isinstance(m, Final))
-    request = Request(
-        bot, turn.state, turn.history, final.text, final.keyed, turn.said, final.private
-    )
+    request = Request(bot, turn.state, turn.history, final.text, final.keyed, turn.said,
+                      final.private, final.confidence)  # fmt: skip
     splitter = SentenceSplitter()
     count = len(turn.said)
     repeated = list(turn.said)  # what an engine that can't go on says once more
@@ -250,7 +255,8 @@ def reply(context: Context, engine: LlmEngine, turn: Turn, inbox: streams.Inbox)
             context.tell(turn, Sentence(count, text, language))
             count += 1
 
-    for piece in engine.reply(request, turn.answer_s):
+    library, cut = context.library, turn.interruptions
+    for piece in guided(engine, request, turn.answer_s, library, cut, turn.ruled):
         inbox.check()
         if isinstance(piece, Decision):
             decided = True

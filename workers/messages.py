@@ -152,12 +152,19 @@ class Decision:
     once everything was said. destination names one of the bot's, never a number.
 
     intent: what the utterance was taken for; state.intent is what is still open of it.
+    cited: passages of the bot's knowledge that the answer stands on. route: the model that
+    answered, "" where there are no routes. mood: what was noticed of the caller's. rules: those of
+    the bot's that acted.
     """
 
     state: DialogState
     action: Action = "none"
     destination: str | None = None
     intent: str | None = None
+    cited: tuple[str, ...] = ()
+    route: str = ""
+    mood: dict[str, str] = field(default_factory=dict)
+    rules: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +217,8 @@ class Turn:
     listen_s: how long the input may take to arrive. answer_s: how long the stage itself may take.
     attempt: counts from 0 within turn and stage. level: 0 the stage's engine, 1 its backup, and
     so on down to the embedded one. said: the sentences of this answer that are out already, from
-    an attempt that broke off: llm goes on after them, tts leaves them out.
+    an attempt that broke off: llm goes on after them, tts leaves them out. interruptions: how often
+    the caller cut the bot off. ruled: rules of the bot that have acted in this call.
     """
 
     call: str
@@ -225,6 +233,8 @@ class Turn:
     attempt: int = 0
     level: int = 0
     said: tuple[str, ...] = ()
+    interruptions: int = 0
+    ruled: tuple[str, ...] = ()
 
 
 _TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Message)}

@@ -5,6 +5,7 @@ alive     a few times a second: a worker that was killed or stopped is missed at
 worker    every two seconds: engines, providers that are out, bots it is ready for
 probes    how is a provider that is out, or that nobody has used for a while?
 ahead     a voice says a bot's own sentences before anyone asks (tts/warm.py)
+knowledge a changed folder is indexed anew (knowledge/library.py)
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import redis
 
 from workers import jobs, streams
 from workers.breaker import provider_failed
-from workers.engines import Level
+from workers.engines import Level, providers
 from workers.stt.engine import SttError
 from workers.tts.shared_sentences import sentences_of
 from workers.tts.warm import speak_ahead
@@ -30,11 +31,12 @@ ANNOUNCE_EVERY_S = 2.0
 BEAT_EVERY_S = 0.2
 PROBE_EVERY_S = 0.5
 AHEAD_EVERY_S = 1.0
+KNOWLEDGE_EVERY_S = 1.0
 PROBE_TIMEOUT_S = 4.0  # less than a breaker waits for a probe's result
 
 
 class Presence:
-    """Four threads; start() and stop() once each. health_s: see ESLBOT_HEALTH_PROBE_S."""
+    """Five threads; start() and stop() once each. health_s: see ESLBOT_HEALTH_PROBE_S."""
 
     def __init__(self, context: jobs.Context, slots: int, health_s: float) -> None:
         self._context = context
@@ -51,6 +53,7 @@ class Presence:
                 ("announce", self._announce, ANNOUNCE_EVERY_S),
                 ("probe", self._probe, PROBE_EVERY_S),
                 ("ahead", self._speak_ahead, AHEAD_EVERY_S),
+                ("knowledge", self._look_at_knowledge, KNOWLEDGE_EVERY_S),
             )
         ]
 
@@ -107,12 +110,17 @@ class Presence:
             ):
                 self._ahead = [*self._ahead[1 - jobs.MAX_BOTS :], sha]
 
+    def _look_at_knowledge(self) -> None:
+        if self._context.library is not None:
+            self._context.library.look_again()
+
     def about(self) -> dict[str, Any]:
         """What listeners and dashboards are told."""
         levels = self._context.levels
         usable = [one.breaker is None or one.breaker.closed() for one in levels]
         speech = self._context.speech
-        budgets = [one.engine.provider.retries for one in levels if one.breaker]
+        parts = providers(levels)
+        budgets = [one.engine.provider.retries for one in parts if one.breaker]
         return {
             "engine": levels[0].engine.name,
             "why": levels[0].why,
@@ -126,11 +134,11 @@ class Presence:
             "speech_hits": speech.hits,
             "speech_misses": speech.misses,
             "speech_joined": speech.joined,
-            "breakers_opened": sum(one.breaker.opened for one in levels if one.breaker),
+            "breakers_opened": sum(one.breaker.opened for one in parts if one.breaker),
         }
 
     def _probe(self) -> None:
-        for level in self._context.levels:
+        for level in providers(self._context.levels):
             if level.breaker is None or self._stopped.is_set():
                 continue
             if level.breaker.closed():

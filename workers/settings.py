@@ -260,10 +260,29 @@ class Settings:
     llm_backup_url: str = _set("", "Base URL of a second such server, for when the first fails.")
     llm_backup_model: str = _set("gpt-4o-mini", "Its model.")
     llm_backup_api_key: str = _set("", "Its key.", secret=True)
+    llm_strong_url: str = _set(
+        "", "Base URL of a server with a stronger model, for the turns that the bot's routes name."
+    )
+    llm_strong_model: str = _set("gpt-4o", "Its model.")
+    llm_strong_api_key: str = _set("", "Its key.", secret=True)
+    llm_strong_first_token_ms: int = _set(
+        900, "Until its first token; then the other one answers.", low=100, high=30000
+    )
     llm_embedded: str = _set(
         "on",
         "Whether the engine that needs no provider steps in when all else fails.",
         among=("on", "off"),
+    )
+    knowledge_dir: str = _set(
+        "", "Folder in which the bots' knowledge lies. Empty: that of ESLBOT_BOT."
+    )
+    knowledge_url: str = _set(
+        "", "Base URL of an OpenAI-compatible server for embeddings. Empty: words alone decide."
+    )
+    knowledge_model: str = _set("text-embedding-3-small", "Its model.")
+    knowledge_api_key: str = _set("", "Its key.", secret=True)
+    knowledge_timeout_ms: int = _set(
+        300, "For a question's embedding; then words alone decide.", low=20, high=5000
     )
     tts: str = _set(
         "auto", "Text-to-speech engine.", among=("auto", "openai", "piper", "flite", "espeak")

@@ -15,6 +15,8 @@
     eslbot:alive:NAME           string  that worker lives; expires in ALIVE_MS
     eslbot:listener:NAME        string  a listener's calls and state, JSON; expires in seconds
     eslbot:breaker:PROVIDER     hash    see breaker.py; expires
+    eslbot:variant:BOT          list    which variants were promoted, and why, the latest first,
+                                        JSON; bounded, see eslbot/promotion.py
     eslbot:chaos                string  the fault in a share of live calls, JSON; expires
     eslbot:ai-off               hash    see eslbot/ai_off.py; and eslbot:ai-off:audit, a list
     eslbot:chaos:calls          list    how those calls ended, JSON; bounded, expires
@@ -240,7 +242,7 @@ def queue_states(client: redis.Redis) -> dict[Stage, QueueState]:
     answers = pipe.execute()
     jobs, first = answers[0::2], answers[1::2]
     for job in first:
-        pipe.hget(Job.key_for(_text(job)) if job else "", "enqueued_at")
+        pipe.hget(Job.key_for(_text(job) if job else "none"), "enqueued_at")
     since = pipe.execute()
     now = datetime.now(UTC)
     return {

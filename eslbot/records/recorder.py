@@ -26,8 +26,9 @@ from eslbot.records.fold import Entry, EntryError, entry
 from eslbot.records.store import Store, StoreError, transient
 from eslbot.records.webhooks import read_secrets
 from eslbot.records.write import write
+from eslbot.variants import promote_by_evidence
 from workers import streams
-from workers.bot import Bot
+from workers.bot import Bot, BotError
 from workers.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -205,7 +206,18 @@ class Recorder:
                 log.warning("retention: %s", error)
             except Exception:
                 log.exception("retention")
+            self._promote()
             self._stop.wait(PRUNE_EVERY_S)
+
+    def _promote(self) -> None:
+        """The better variant of the bot, when its file asks for that."""
+        try:
+            name = promote_by_evidence(self._settings, self._store, self._client)
+        except (StoreError, BotError, redis.RedisError) as error:
+            log.warning("variants: %s", error)
+        else:
+            if name:
+                log.info("variants: %s is promoted, by the evidence", name)
 
 
 def run(settings: Settings) -> None:

@@ -9,7 +9,7 @@ names the file, the line and the key.
 """
 
 from workers.bot.definition import Bot
-from workers.bot.file import BotError, load
+from workers.bot.file import BotError, line_of, load, load_with_lines
 from workers.bot.flow import Destination, Intent, Lookup
 from workers.bot.ladder import Ladder
 from workers.bot.menu import Menu, MenuItem, Phrases
@@ -29,5 +29,7 @@ __all__ = [
     "Phrases",
     "Slot",
     "SlotType",
+    "line_of",
     "load",
+    "load_with_lines",
 ]

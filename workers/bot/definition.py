@@ -8,14 +8,19 @@ from typing import Annotated, Self
 
 from pydantic import Field, PrivateAttr, StringConstraints, field_validator, model_validator
 
+from workers.bot.agreement import OURS, agree, spoken
 from workers.bot.flow import Destination, Intent
+from workers.bot.knowledge import Knowledge
 from workers.bot.ladder import Ladder
 from workers.bot.languages import difference, pick
 from workers.bot.menu import Menu, Phrases
 from workers.bot.recording import Recording
 from workers.bot.redaction import Redaction
+from workers.bot.routes import Route
+from workers.bot.rules import Rule, Signals
 from workers.bot.slot import Slot
 from workers.bot.texts import PLACEHOLDER, Language, Model, Name, Phrase, known
+from workers.bot.variants import Variants
 from workers.bot.webhooks import Webhook
 
 
@@ -59,6 +64,11 @@ class Bot(Model):
     intents: dict[Name, Intent] = Field(min_length=1, max_length=200)
     destinations: dict[Name, Destination] = Field(min_length=1, max_length=100)
     menu: Menu
+    knowledge: Knowledge | None = None
+    routes: tuple[Route, ...] = Field((), max_length=20)
+    signals: Signals = Field(default_factory=Signals)
+    rules: dict[Name, Rule] = Field(default_factory=dict, max_length=50)
+    variants: Variants | None = None
     _whole: _Whole = PrivateAttr(default_factory=_Whole)
 
     @model_validator(mode="after")
@@ -81,7 +91,7 @@ class Bot(Model):
             if intent.lookup:
                 texts["lookup.missing"] = intent.lookup.missing
             for key, text in texts.items():
-                self._placeholders(text or "", intent, f"{at}.{key}")
+                self.check_placeholders(text or "", intent, f"{at}.{key}")
         keys: set[str] = set()
         for n, item in enumerate(self.menu.items):
             known(item.intent, self.intents, f"menu.items.{n}.intent")
@@ -89,13 +99,14 @@ class Bot(Model):
                 raise ValueError(f"menu.items.{n}.key: {item.key} stands there twice")
             keys.add(item.key)
         known(self.menu.person, self.destinations, "menu.person")
-        variables = {"ai_intent", "ai_language"}
+        variables = set(OURS)
         for name, asked in self.slots.items():
             if name in RESERVED:
                 raise ValueError(f"slots.{name}: the name stands for a question of the bot's own")
             if asked.variable in variables:
                 raise ValueError(f"slots.{name}.variable: needs a channel variable of its own")
             variables.add(asked.variable)
+        agree(self)
         return self
 
     @model_validator(mode="after")
@@ -152,9 +163,10 @@ class Bot(Model):
             filled["lookup.missing"] = intent.lookup.missing if intent.lookup else None
             for key, text in filled.items():
                 plain[f"intents.{name}.{key}"] = PLACEHOLDER.sub("", text or "")
+        plain |= dict(spoken(self))
         return next((at for at, text in plain.items() if "{" in text or "}" in text), None)
 
-    def _placeholders(self, text: str, intent: Intent, at: str) -> None:
+    def check_placeholders(self, text: str, intent: Intent, at: str) -> None:
         for word, field in PLACEHOLDER.findall(text):
             if not field:
                 known(word, intent.slots, at)
@@ -179,5 +191,6 @@ class Bot(Model):
         texts += [i.fixed_answer for i in self.intents.values() if i.fixed_answer]
         texts += [d.say for d in self.destinations.values()]
         texts += self.ladder.filler.say
+        texts += [rule.say for rule in self.rules.values() if rule.say]
         texts += [self.recording.consent] if self.recording else []
         return tuple(dict.fromkeys(texts))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
@@ -13,36 +14,61 @@ from workers.bot.definition import Bot
 MAX_FILE_BYTES = 1_000_000
 MAX_DEPTH = 20
 MAX_VALUES = 200_000  # of the whole file, aliases written out
+MAX_ERRORS = 50  # beside the first
 MAX_SHOWN = 400  # characters of a key, and of a cause, in an error
 _FILE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
 
+Lines = dict[tuple[str, ...], int]
+
+
 class BotError(Exception):
-    """The bot's file can't be used. str() is one line: file, line, key, cause."""
+    """The bot's file can't be used. str() is one line: file, line, key, cause.
+
+    others: what else is wrong with it, as far as it is known.
+    """
+
+    def __init__(self, text: str, line: int = 1, key: str = "", cause: str = "") -> None:
+        super().__init__(text)
+        self.line = line
+        self.key = key
+        self.cause = cause or text
+        self.others: list[BotError] = []
 
 
 def load(path: Path) -> Bot:
     """Read and check a bot's file and its translations. Raises BotError with file, line, key."""
+    return _load(path, translation=False)[0]
+
+
+def load_with_lines(path: Path) -> tuple[Bot, Lines]:
+    """The same, with the line of each key."""
     return _load(path, translation=False)
 
 
-def _load(path: Path, translation: bool) -> Bot:
+def line_of(lines: Lines, what: str) -> int:
+    """That of the key, or of the closest one around it."""
+    keys = tuple(what.split("."))
+    return next((lines[keys[:n]] for n in range(len(keys), -1, -1) if keys[:n] in lines), 1)
+
+
+def _load(path: Path, translation: bool) -> tuple[Bot, Lines]:
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise BotError(f"{path}: {error.strerror}") from None
+        raise BotError(f"{path}: {error.strerror}", cause=error.strerror or "") from None
     if len(raw) > MAX_FILE_BYTES:
         raise BotError(f"{path}: larger than {MAX_FILE_BYTES} bytes")
     try:
         root = yaml.compose(raw, Loader=yaml.SafeLoader)
-        lines: dict[tuple[str, ...], int] = {}
+        lines: Lines = {}
         data = _plain(root, (), lines)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
         cause = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise BotError(f"{path}: line {line}: {_shown(cause)}") from None
+        raise BotError(f"{path}: line {line}: {_shown(cause)}", line, "", _shown(cause)) from None
     except (ValueError, OverflowError, RecursionError) as error:
         # PyYAML lets out what int() and chr() raise, for "\UFFFFFFFF" for instance.
         raise BotError(f"{path}: line 1: {type(error).__name__}: not a YAML text") from None
@@ -51,25 +77,30 @@ def _load(path: Path, translation: bool) -> Bot:
         bot = Bot.model_validate(data)
     except ValidationError as error:
         # A misspelt key is also a missing one: the first says more.
-        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-        cause = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
-        cause = cause.removeprefix("Value error, ")
-        what = ".".join(str(part) for part in first["loc"])
-        if not what and ": " in cause:  # of _references, which name the key themselves
-            what, cause = cause.split(": ", 1)
-        raise BotError(_at(path, lines, what, cause)) from None
+        first, *others = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+        wrong = _wrong(path, lines, first)
+        wrong.others = [_wrong(path, lines, one) for one in others[:MAX_ERRORS]]
+        raise wrong from None
     stray = bot.stray_brace()
     if stray:
-        raise BotError(_at(path, lines, stray, "a brace that belongs to no placeholder here"))
+        raise _at(path, lines, stray, "a brace that belongs to no placeholder here")
     odd = next((name for name, intent in bot.intents.items() if intent.language), None)
     if odd and not bot.languages and not translation:
-        raise BotError(_at(path, lines, f"intents.{odd}.language", "there is no file of languages"))
-    return bot
+        raise _at(path, lines, f"intents.{odd}.language", "there is no file of languages")
+    return bot, lines
 
 
-def _translations(
-    path: Path, data: object, lines: dict[tuple[str, ...], int], translation: bool
-) -> None:
+def _wrong(path: Path, lines: Lines, one: Any) -> BotError:
+    """Of one of pydantic's."""
+    cause = "unknown key" if one["type"] == "extra_forbidden" else one["msg"]
+    cause = cause.removeprefix("Value error, ")
+    what = ".".join(str(part) for part in one["loc"])
+    if not what and ": " in cause:  # of _references, which name the key themselves
+        what, cause = cause.split(": ", 1)
+    return _at(path, lines, what, cause)
+
+
+def _translations(path: Path, data: object, lines: Lines, translation: bool) -> None:
     """In place of the name of each language's file, beside this one: what it holds."""
     files = data.get("languages") if isinstance(data, dict) else None
     if not isinstance(files, dict):
@@ -77,17 +108,15 @@ def _translations(
     for language, name in files.items():
         at = f"languages.{language}"
         if translation:
-            raise BotError(_at(path, lines, at, "a translation has none of its own"))
+            raise _at(path, lines, at, "a translation has none of its own")
         if not isinstance(name, str) or not _FILE.fullmatch(name):
-            raise BotError(_at(path, lines, at, "the name of a file in the same folder is wanted"))
-        files[language] = _load(path.parent / name, translation=True)
+            raise _at(path, lines, at, "the name of a file in the same folder is wanted")
+        files[language] = _load(path.parent / name, translation=True)[0]
 
 
-def _at(path: Path, lines: dict[tuple[str, ...], int], what: str, cause: str) -> str:
-    """The error's line: that of the key, or of the closest one around it."""
-    keys = tuple(what.split("."))
-    line = next((lines[keys[:n]] for n in range(len(keys), -1, -1) if keys[:n] in lines), 1)
-    return f"{path}: line {line}: {_shown(what) + ': ' if what else ''}{_shown(cause)}"
+def _at(path: Path, lines: Lines, what: str, cause: str) -> BotError:
+    line, key, cause = line_of(lines, what), _shown(what), _shown(cause)
+    return BotError(f"{path}: line {line}: {key + ': ' if key else ''}{cause}", line, key, cause)
 
 
 def _shown(text: str) -> str:
@@ -96,9 +125,7 @@ def _shown(text: str) -> str:
     return cut if cut.isprintable() else ascii(cut)[1:-1][:MAX_SHOWN]
 
 
-def _plain(
-    node: yaml.Node | None, at: tuple[str, ...], lines: dict[tuple[str, ...], int]
-) -> object:
+def _plain(node: yaml.Node | None, at: tuple[str, ...], lines: Lines) -> object:
     """Nodes to dict, list and str, with the line of each; repeated keys are errors."""
     if node is None:
         return None

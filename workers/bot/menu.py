@@ -10,6 +10,8 @@ STEP = "{step}"
 
 
 class MenuItem(Model):
+    """An intent on a key of the menu."""
+
     key: Key
     intent: Name
     prompt: Phrase

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from workers.bot import Bot
+from workers.knowledge.index import Hit
 from workers.messages import Decision, DialogState, Line
 
 
@@ -23,6 +24,8 @@ class Request:
     said: sentences of the answer that the caller has had already, from an attempt that broke off.
     An engine goes on after them, or gives the same answer from its beginning.
     private: what stands behind the placeholders in history, for tools alone; see redaction/.
+    confidence: of the recogniser, 0 to 1. passages: of the bot's knowledge, the best first. notes:
+    what a model is to be told beside its instructions.
     """
 
     bot: Bot
@@ -32,6 +35,9 @@ class Request:
     keyed: bool = False
     said: tuple[str, ...] = ()
     private: Mapping[str, str] = field(default_factory=dict)
+    confidence: float = 1.0
+    passages: tuple[Hit, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class LlmEngine(Protocol):

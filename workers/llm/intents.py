@@ -19,6 +19,7 @@ from workers import dialog
 from workers.bot import Bot, Slot
 from workers.llm.clauses import cuts, without_stays
 from workers.llm.engine import Request
+from workers.llm.from_knowledge import from_knowledge
 from workers.llm.matcher import Match, Matcher
 from workers.messages import Decision, DialogState, Step
 from workers.spoken import digits
@@ -39,6 +40,7 @@ class IntentsEngine:
     """Matchers are kept per bot, the latest MAX_MATCHERS of them."""
 
     name = "intents"
+    reads_notes = False
 
     def __init__(self) -> None:
         self._matchers: OrderedDict[str, Matcher] = OrderedDict()
@@ -65,7 +67,9 @@ class IntentsEngine:
         wanted, stays = without_stays(text, bot.language)
         match = matcher.match(wanted, favoured)
         if state.asked is not None:
-            return _asked(bot, state, text, match)
+            found = _asked(bot, state, text, match)
+            missed = found.decision.state.misses > state.misses
+            return (from_knowledge(request) if missed else None) or found
         corrected = dialog.corrected_after(bot, state, text)
         if corrected is not None and not (match.sure and match.score >= CHANGES_SUBJECT):
             return corrected
@@ -74,7 +78,10 @@ class IntentsEngine:
             steps = [_step(bot, state, name, part) for name, part in parts]
             return dialog.wishes(bot, state, steps, stays)
         if not match.sure or (_hangs_up(bot, match) and match.score < HANGS_UP):
-            return dialog.not_understood(bot, state)
+            return from_knowledge(request) or dialog.not_understood(bot, state)
+        known = from_knowledge(request, match.score)
+        if known is not None:
+            return known
         assert match.intent is not None
         return dialog.wishes(bot, state, [_step(bot, state, match.intent, wanted)], stays)
 

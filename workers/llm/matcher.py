@@ -24,7 +24,7 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -219,10 +219,21 @@ class Matcher:
     """One bot's. Nothing in it changes once it is built: threads may share it."""
 
     def __init__(self, bot: Bot) -> None:
-        owned = [(n, tokens(e)) for n, i in enumerate(bot.intents.values()) for e in i.examples]
+        examples = {name: intent.examples for name, intent in bot.intents.items()}
+        self._build(examples, weigher(bot.language))
+
+    @classmethod
+    def of(cls, examples: Mapping[str, Sequence[str]], language: str = "en") -> Matcher:
+        """For other things than a bot's intents: examples by name."""
+        made = cls.__new__(cls)
+        made._build(examples, weigher(language))
+        return made
+
+    def _build(self, wishes: Mapping[str, Sequence[str]], weight: Weight) -> None:
+        owned = [(n, tokens(e)) for n, said in enumerate(wishes.values()) for e in said]
         examples = [words_ for _, words_ in owned]
-        self._names = list(bot.intents)
-        self._weight = weight = weigher(bot.language)
+        self._names = list(wishes)
+        self._weight = weight
         self._owner = np.array([n for n, _ in owned])
         self._lexical = _Space([_lexical(e, weight) for e in examples])
         self._phonetic = _Space([_phonetic(e, weight) for e in examples])

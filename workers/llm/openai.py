@@ -270,6 +270,7 @@ def _take_tool(piece: Any, answer: _Answer) -> None:
 def messages(request: Request) -> list[dict[str, str]]:
     """The prompt: what never changes first, the utterance last."""
     found = [{"role": "system", "content": instructions(request.bot)}]
+    found += [{"role": "system", "content": note} for note in request.notes]
     earlier, latest = prompt.bounded(request.history)
     told = prompt.state_line(request.state)
     found.append({"role": "system", "content": f"{told}\n{earlier}".strip()})
