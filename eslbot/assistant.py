@@ -10,6 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from eslbot.call_state import Event, State
@@ -21,7 +22,6 @@ from eslbot.turn import Turn
 from workers import secret_slots
 from workers.messages import (
     Decision,
-    DialogState,
     Final,
     Line,
     Message,
@@ -239,7 +239,8 @@ class Assistant:
         state = decision.state
         known = secret_slots.known(call.bot, state.slots, call.variables)
         intent = state.intent if state.intent in call.bot.intents else None
-        call.dialog = DialogState(intent, known, state.asked, state.misses)
+        pending = tuple(step for step in state.pending if step.intent in call.bot.intents)
+        call.dialog = replace(state, intent=intent, slots=known, pending=pending)
         values = {
             call.bot.slots[name].variable: value
             for name, value in known.items()

@@ -27,6 +27,7 @@ from workers.messages import (
     Speech,
     SpeechEnd,
     Started,
+    Step,
     Turn,
     decode,
     encode,
@@ -35,7 +36,10 @@ from workers.messages import (
 )
 from workers.streams import address
 
-STATE = DialogState("balance", {"account": "0042"}, "account", 1)
+STATE = DialogState(
+    "balance", {"account": "0042"}, "account", 1, (Step("hours"), Step("order", {"day": "x"})),
+    7, {"account": 3}, "billing", "billing: done", "2026-11-21", "de",
+)  # fmt: skip
 EXAMPLES = [
     Audio(7, bytes(range(256))),
     AudioEnd(),
@@ -44,6 +48,7 @@ EXAMPLES = [
     Partial("what is my"),
     Final("what is my balance", 0.75, keyed=False),
     Final("0042", keyed=True),
+    Sentence(1, "Gerne.", "de"),
     Sentence(0, "Ça coûte 4,50 € — d'accord ?"),
     SentencesEnd(3),
     Decision(STATE, "transfer", "billing", "balance"),

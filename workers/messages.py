@@ -37,17 +37,37 @@ class MessageError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """An intent that waits for its turn, with what was said along with it."""
+
+    intent: str
+    slots: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class DialogState:
     """What a call knows so far; the listener keeps it, a Decision replaces it.
 
-    asked: the slot just asked for, or "confirm" when a yes or no is awaited.
+    asked: the slot just asked for, "confirm" when a yes or no is awaited, or "which" when it is
+    asked which of the slots is wrong.
     misses: turns in a row that were not understood.
+    pending: what else the caller wants, in this order, once the open intent is done.
+    turns: of the caller, so far. since: the turn in which a slot got its value.
+    last: the intent that was done last. summary: what was done in this call, in short.
+    today: the day of the call, ISO 8601; language: the one it goes on in, None: as it began.
     """
 
     intent: str | None = None
     slots: dict[str, str] = field(default_factory=dict)
     asked: str | None = None
     misses: int = 0
+    pending: tuple[Step, ...] = ()
+    turns: int = 0
+    since: dict[str, int] = field(default_factory=dict)
+    last: str | None = None
+    summary: str = ""
+    today: str = ""
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +127,14 @@ class Final:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One sentence to be spoken; index counts from 0 within the turn."""
+    """One sentence to be spoken; index counts from 0 within the turn.
+
+    language: where it is another than the turn's.
+    """
 
     index: int
     text: str
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +227,7 @@ class Turn:
 
 _TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Message)}
 _HINTS: dict[type[Any], dict[str, Any]] = {
-    kind: get_type_hints(kind) for kind in (*get_args(Message), DialogState, Line, Turn)
+    kind: get_type_hints(kind) for kind in (*get_args(Message), Step, DialogState, Line, Turn)
 }
 
 

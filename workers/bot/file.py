@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import yaml
@@ -13,6 +14,7 @@ MAX_FILE_BYTES = 1_000_000
 MAX_DEPTH = 20
 MAX_VALUES = 200_000  # of the whole file, aliases written out
 MAX_SHOWN = 400  # characters of a key, and of a cause, in an error
+_FILE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
 
 class BotError(Exception):
@@ -20,7 +22,11 @@ class BotError(Exception):
 
 
 def load(path: Path) -> Bot:
-    """Read and check a bot's file. Raises BotError with file, line and key."""
+    """Read and check a bot's file and its translations. Raises BotError with file, line, key."""
+    return _load(path, translation=False)
+
+
+def _load(path: Path, translation: bool) -> Bot:
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_FILE_BYTES + 1)
@@ -40,6 +46,7 @@ def load(path: Path) -> Bot:
     except (ValueError, OverflowError, RecursionError) as error:
         # PyYAML lets out what int() and chr() raise, for "\UFFFFFFFF" for instance.
         raise BotError(f"{path}: line 1: {type(error).__name__}: not a YAML text") from None
+    _translations(path, data, lines, translation)
     try:
         bot = Bot.model_validate(data)
     except ValidationError as error:
@@ -54,7 +61,26 @@ def load(path: Path) -> Bot:
     stray = bot.stray_brace()
     if stray:
         raise BotError(_at(path, lines, stray, "a brace that belongs to no placeholder here"))
+    odd = next((name for name, intent in bot.intents.items() if intent.language), None)
+    if odd and not bot.languages and not translation:
+        raise BotError(_at(path, lines, f"intents.{odd}.language", "there is no file of languages"))
     return bot
+
+
+def _translations(
+    path: Path, data: object, lines: dict[tuple[str, ...], int], translation: bool
+) -> None:
+    """In place of the name of each language's file, beside this one: what it holds."""
+    files = data.get("languages") if isinstance(data, dict) else None
+    if not isinstance(files, dict):
+        return
+    for language, name in files.items():
+        at = f"languages.{language}"
+        if translation:
+            raise BotError(_at(path, lines, at, "a translation has none of its own"))
+        if not isinstance(name, str) or not _FILE.fullmatch(name):
+            raise BotError(_at(path, lines, at, "the name of a file in the same folder is wanted"))
+        files[language] = _load(path.parent / name, translation=True)
 
 
 def _at(path: Path, lines: dict[tuple[str, ...], int], what: str, cause: str) -> str:
