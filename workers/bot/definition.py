@@ -14,6 +14,7 @@ from workers.bot.languages import difference, pick
 from workers.bot.menu import Menu, Phrases
 from workers.bot.slot import Slot
 from workers.bot.texts import PLACEHOLDER, Language, Model, Name, Phrase, known
+from workers.bot.tools import Tool, check, check_use
 
 # Names of questions of the bot's own; see DialogState.asked.
 RESERVED = ("confirm", "which")
@@ -36,12 +37,14 @@ class Bot(Model):
     ladder: Ladder = Ladder()
     slots: dict[Name, Slot] = Field(default_factory=dict)
     tables: dict[Name, dict[str, dict[Name, Phrase]]] = Field(default_factory=dict)
+    tools: dict[Name, Tool] = Field(default_factory=dict, max_length=50)
     intents: dict[Name, Intent] = Field(min_length=1, max_length=200)
     destinations: dict[Name, Destination] = Field(min_length=1, max_length=100)
     menu: Menu
 
     @model_validator(mode="after")
     def _references(self) -> Self:
+        check(self.tools, self.slots)
         for name, intent in self.intents.items():
             at = f"intents.{name}"
             for slot in intent.slots:
@@ -53,6 +56,14 @@ class Bot(Model):
                     raise ValueError(f"{at}.lookup.key: {intent.lookup.key} is a secret slot")
             if intent.language and self.languages:
                 known(intent.language, {self.language, *self.languages}, f"{at}.language")
+            if intent.tool:
+                known(intent.tool, self.tools, f"{at}.tool")
+                tool = self.tools[intent.tool]
+                check_use(tool, f"{at}.tool", intent.slots, self.slots)
+                if not (intent.answer or tool.say):
+                    raise ValueError(
+                        f"{at}.answer: neither it nor tools.{intent.tool}.say is there"
+                    )
             known(intent.destination, self.destinations, f"{at}.destination")
             if intent.transfer:
                 known(intent.transfer, self.destinations, f"{at}.transfer")
@@ -117,6 +128,9 @@ class Bot(Model):
             plain[f"slots.{name}.ask_keypad"] = slot.ask_keypad or ""
             plain[f"slots.{name}.retry"] = slot.retry or ""
         plain |= {f"destinations.{name}.say": d.say for name, d in self.destinations.items()}
+        for name, tool in self.tools.items():
+            plain |= {f"tools.{name}": text for text in tool.fixed_phrases}
+            plain[f"tools.{name}.say"] = PLACEHOLDER.sub("", tool.say or "")
         for name, intent in self.intents.items():
             plain[f"intents.{name}.title"] = intent.title or ""
             filled = {"answer": intent.answer, "confirm": intent.confirm}
@@ -131,6 +145,8 @@ class Bot(Model):
                 known(word, intent.slots, at)
                 if self.slots[word].secret:
                     raise ValueError(f"{at}: {{{word}}} is a secret slot, and never said")
+            elif word == intent.tool:
+                known(field, self.tools[word].result, at)
             elif intent.lookup is None or intent.lookup.table != word:
                 raise ValueError(f"{at}: {{{word}.{field}}} needs a lookup in table {word}")
             elif any(field not in row for row in self.tables[word].values()):
@@ -149,5 +165,6 @@ class Bot(Model):
             texts += [slot.ask, slot.ask_keypad or slot.ask, slot.retry or slot.ask]
         texts += [i.fixed_answer for i in self.intents.values() if i.fixed_answer]
         texts += [d.say for d in self.destinations.values()]
+        texts += [text for tool in self.tools.values() for text in tool.fixed_phrases]
         texts += self.ladder.filler.say
         return tuple(dict.fromkeys(texts))
