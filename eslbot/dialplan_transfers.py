@@ -68,7 +68,7 @@ def _attended(name: str, one: Destination, first: list[Action], back: Action) ->
         ("set", "continue_on_fail=true"),
         ("set", f"call_timeout={one.ring_s}"),
         ("set", f"transfer_ringback={RINGING}"),
-        ("set", f"ringback={RINGING}"),
+        ("set", "instant_ringback=true"),  # also where the other side sends no 180
     ]
     yield extension(
         f"eslbot: reach {name}",
@@ -136,8 +136,8 @@ def _referred(
 def by_hours(
     name: str, hours: Hours, then: list[Action], closed: list[Action], context: str
 ) -> Iterable[str]:
-    """eslbot_to_NAME: `then` within the hours, `closed` outside. By the time zone that stands on the
-    channel, for which FreeSWITCH needs its timezones.conf.xml."""
+    """eslbot_to_NAME: `then` within the hours, `closed` outside, by the clock of their time zone, for
+    which FreeSWITCH needs its timezones.conf.xml."""
     at = f"{INTERNAL}hours_{name}"
     yield extension(
         f"eslbot: to {name}",

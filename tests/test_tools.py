@@ -320,11 +320,11 @@ def test_what_is_said_of_an_answer():
         "times": ["09:00", "14:30", "16:00"],
         "ref": 4271,
     }
-    said, plain = results(one, answer, "en")
+    said, plain = results(one, answer, "en", "2026-11-21")
     assert said == {
         "owed": "120 dollars and 50 cents",
-        "day": "Thursday, December 3",
-        "at": "9 AM and 2 30 PM",
+        "day": "Thursday, the third of December",
+        "at": "9 o'clock in the morning and 2 30 in the afternoon",
         "ref": "4 2 7 1",
         "note": "nothing",
     }

@@ -15,6 +15,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import date
 from threading import Lock
 from typing import Any
 
@@ -286,7 +287,7 @@ def _act(
     if word.go:
         key = f"{word.key}-{call.act}"
         language = turn.state.language or turn.language
-        today = turn.state.today
+        today = turn.state.today or date.today().isoformat()
         result = context.tools.run(bot, call.tool, call.arguments, key, language, today)
     context.tell(turn, Worked(call.tool, result.status, result.code, result.ms))
     return result
