@@ -136,8 +136,10 @@ def _referred(
 def by_hours(
     name: str, hours: Hours, then: list[Action], closed: list[Action], context: str
 ) -> Iterable[str]:
-    """eslbot_to_NAME: `then` within the hours, `closed` outside, by the clock of their time zone, for
-    which FreeSWITCH needs its timezones.conf.xml."""
+    """eslbot_to_NAME: `then` within the hours, `closed` outside.
+
+    By the clock of their time zone, for which FreeSWITCH needs its timezones.conf.xml.
+    """
     at = f"{INTERNAL}hours_{name}"
     yield extension(
         f"eslbot: to {name}",

@@ -21,7 +21,7 @@ from typing import Any
 
 import redis
 
-from workers import streams
+from workers import logs, streams
 from workers.acting import Result, ToolCall
 from workers.bot import Bot
 from workers.breaker import provider_failed
@@ -133,6 +133,7 @@ class Context:
 def run(context: Context, turn: Turn) -> None:
     """Do the stage's job of a turn, and tell the listener if that fails."""
     name = context.stage
+    logs.CALL.set(turn.call)
     try:
         at = context.choose(turn.level)
         level = context.levels[at]
