@@ -87,7 +87,10 @@ class Wire:
                 return
             with sock:
                 sock.settimeout(10)
-                self.requests.append(_request(sock))
+                request = _request(sock)
+                if b" HTTP/1.1\r\n" not in request:
+                    continue  # somebody looks for another server that had this port
+                self.requests.append(request)
                 answer = self._answers.pop(0) if self._answers else b""
                 if answer is None:
                     self._over.wait(20)
@@ -108,7 +111,8 @@ def _request(sock: socket.socket) -> bytes:
         got += (piece := sock.recv(65536))
         head, ends, body = got.partition(b"\r\n\r\n")
         length = re.search(rb"content-length: (\d+)", head.lower())
-        if not piece or (ends and len(body) >= (int(length[1]) if length else 0)):
+        other = b" HTTP/1.1\r\n" not in got and b"\r\n" in got
+        if not piece or other or (ends and len(body) >= (int(length[1]) if length else 0)):
             return got
 
 

@@ -223,7 +223,8 @@ def queue_states(client: redis.Redis) -> dict[Stage, QueueState]:
     answers = pipe.execute()
     jobs, first = answers[0::2], answers[1::2]
     for job in first:
-        pipe.hget(Job.key_for(_text(job)) if job else "", "enqueued_at")
+        # Of an empty queue a job that is none: an empty key is nobody's to read, by Redis' ACL.
+        pipe.hget(Job.key_for(_text(job) if job else "none"), "enqueued_at")
     since = pipe.execute()
     now = datetime.now(UTC)
     return {
