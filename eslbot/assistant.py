@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from eslbot import patience
 from eslbot.acting import proceed, worked
 from eslbot.call_state import Event, State
 from eslbot.endpointing import Event as SpeechEvent
@@ -35,6 +36,7 @@ from workers.messages import (
     Working,
 )
 from workers.messages import Turn as TurnMessage
+from workers.values.slot_values import POINT_KEY, keys_end
 
 if TYPE_CHECKING:
     from eslbot.call import Call
@@ -93,7 +95,7 @@ class Assistant:
     def on_key(self, digit: str) -> None:
         call = self._call
         slot = call.bot.slots.get(call.dialog.asked or "")
-        wants_digits = slot is not None and slot.type == "digits"
+        wants_digits = slot is not None and slot.type in patience.IN_GROUPS
         if digit == "0" and not self._keys and not wants_digits:
             call.to_menu("the caller pressed 0", failed=False)
             return
@@ -109,14 +111,25 @@ class Assistant:
         if digit == "#":
             self._entered()
             return
-        if digit == "*":  # the field's usual key for starting over
+        if digit == POINT_KEY and self._keys and POINT_KEY not in self._keys and self._sum_is_due():
+            self._keys += digit
+        elif digit == "*":  # the field's usual key for starting over
             self._keys = ""
         elif digit.isdigit():
             self._keys = (self._keys + digit)[:MAX_KEYS]
-        if wants_digits and slot and len(self._keys) >= slot.max_digits:
+        if slot is not None and keys_end(slot, self._keys, call.dialog.today):
             self._entered()
         else:
             call.timer("keys", call.settings.dtmf_gap_ms / 1000, self._entered)
+
+    def _sum_is_due(self) -> bool:
+        """Whether keys are meant for an amount: it was asked for, or the open intent needs it."""
+        bot, dialog = self._call.bot, self._call.dialog
+        intent = bot.intents.get(dialog.intent or "")
+        name = dialog.asked
+        if name is None and intent is not None:
+            name = next((n for n in intent.slots if n not in dialog.slots), None)
+        return name in bot.slots and bot.slots[name].type == "amount"
 
     def _entered(self) -> None:
         call = self._call
@@ -187,7 +200,7 @@ class Assistant:
             call.uuid,
             self._epoch,
             call.house.link.out,
-            call.bot.sha,
+            call.bot.whole.sha,
             listen_s=call.settings.max_utterance_s * 2 + ANSWER_S,
             answer_s=ANSWER_S,
             language=call.variables.get("ai_language", call.bot.language),
@@ -195,6 +208,7 @@ class Assistant:
             history=tuple(self._history[-call.settings.history_lines :]),
         )
         turn = self._turn = Turn(message, call.house.link, keyed=keyed)
+        call.wait_for_silence(patience.silence_ms(call.settings, call.bot, call.dialog))
         self._climb = Climb(call, turn)
         call.house.accounts.turn_opened()
         call.house.hedges.request()
@@ -224,6 +238,10 @@ class Assistant:
         call = self._call
         if isinstance(message, Partial):
             call.record("partial", text=self._shown(turn, message.text))
+            state = turn.message.state
+            call.wait_for_silence(
+                patience.silence_after_ms(call.settings, call.bot, state, message.text)
+            )
         elif isinstance(message, Final):
             turn.recognised(message.text)
             text = self._shown(turn, message.text)
@@ -263,6 +281,8 @@ class Assistant:
         intent = state.intent if state.intent in call.bot.intents else None
         pending = tuple(step for step in state.pending if step.intent in call.bot.intents)
         call.dialog = replace(state, intent=intent, slots=known, pending=pending)
+        if state.language is not None:
+            call.speak(state.language)
         values = {
             call.bot.slots[name].variable: value
             for name, value in known.items()

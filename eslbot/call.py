@@ -37,11 +37,13 @@ from eslbot.menu import MenuRun
 from eslbot.playback import Playback
 from eslbot.prompts import Prompts
 from eslbot.session import Session, SessionClosed, SessionError
+from eslbot.today import today
 from eslbot.transfers import came_back
 from eslbot.vad import Vad, VadError
 from eslbot.watch import Watch
 from workers import logs, secret_slots
 from workers.bot import Bot
+from workers.bot.languages import primary
 from workers.messages import DialogState, Message
 from workers.retry_budget import RetryBudget
 from workers.settings import Settings
@@ -180,9 +182,20 @@ class Call:
             self.dialog = replace(self.dialog, intent=intent, slots=slots)
         else:
             self.dialog = replace(self.dialog, slots=slots)
-        self.set_variables(
-            {"ai_language": headers.get("variable_ai_language") or self.bot.language}
-        )
+        self.dialog = replace(self.dialog, today=today(self.bot.timezone))
+        self.speak(headers.get("variable_ai_language") or self.bot.language, only_with_audio=True)
+
+    def speak(self, language: str, only_with_audio: bool = False) -> None:
+        """Go on in this language, as far as the bot speaks it. only_with_audio: not where its
+        fixed phrases are not rendered yet."""
+        bot = self.bot.speaking(language)
+        if only_with_audio and bot is not self.bot and not self.house.prompts.complete(bot):
+            log.warning("%s: no prompts in %s yet", self.uuid, bot.language)
+        else:
+            self.bot = bot
+        # A variant of it ("en-GB") is kept for whoever hears and speaks.
+        mine = primary(language) == primary(self.bot.language)
+        self.set_variables({"ai_language": language if mine else self.bot.language})
 
     def _open_media(self) -> None:
         settings = self.settings
@@ -348,6 +361,11 @@ class Call:
         self.leg.endpointer.min_speech_ms = self.settings.barge_in_speech_ms
         self.record("said", text=text, filler=True)
         return len(pcm) / 2 / RATE
+
+    def wait_for_silence(self, silence_ms: int) -> None:
+        """So much of it ends the caller's utterance."""
+        if self.leg:
+            self.leg.endpointer.silence_ms = silence_ms
 
     def when_said(self, then: Callable[[], None]) -> None:
         """What to do when all that is in the playback was heard."""

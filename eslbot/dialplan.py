@@ -32,9 +32,10 @@ from eslbot.ivr import (
     MAX_KEYS,
     PERSON_KEY,
     TERMINATOR,
-    digits_slots,
+    keyed_slots,
     menu_prompts,
 )
+from eslbot.keypad import ENTRY, forms, values
 from eslbot.prompts import prompt_file
 from workers.bot import Bot, Intent, Slot
 
@@ -54,7 +55,7 @@ def answers(bot: Bot) -> dict[str, str]:
 
 def asked_slots(bot: Bot) -> list[str]:
     """Every slot that some intent needs and a keypad can fill."""
-    names = [name for i in bot.intents.values() for name in digits_slots(bot, i)]
+    names = [name for i in bot.intents.values() for name in keyed_slots(bot, i)]
     return list(dict.fromkeys(names))
 
 
@@ -183,10 +184,10 @@ class Dialplan:
         if intent.fixed_answer:
             conditions.append(_condition(None, None, self._transfer(f"{INTERNAL}answer_{name}")))
             return _extension(f"eslbot: {name}", *conditions)
-        for slot_name in digits_slots(self._bot, intent):
+        for slot_name in keyed_slots(self._bot, intent):
             slot = self._bot.slots[slot_name]
             question = self._ask((slot.ask_keypad or "",), slot_name)
-            conditions.append(_condition(f"${{{slot.variable}}}", _valid(slot), otherwise=question))
+            conditions.append(_condition(f"${{{slot.variable}}}", values(slot), otherwise=question))
         conditions.append(
             _condition(None, None, self._transfer(f"{INTERNAL}to_{intent.destination}"))
         )
@@ -222,18 +223,26 @@ class Dialplan:
         )
 
     def _entered(self, name: str, slot: Slot) -> str:
-        return _extension(
-            f"eslbot: {name} was keyed in",
-            _condition("destination_number", _is(f"{INTERNAL}entered_{name}")),
-            _condition(
-                "${eslbot_entry}",
-                _valid(slot),
-                ("set", f"{slot.variable}=${{eslbot_entry}}"),
-                self._transfer("eslbot_go"),
-                # 0, or nothing valid after all attempts.
-                otherwise=[self._to_person],
-            ),
+        """One extension for each form of the keys; 0, or nothing valid after all attempts, is a
+        person."""
+        taken = [
+            _extension(
+                f"eslbot: {name} was keyed in",
+                _condition("destination_number", _is(f"{INTERNAL}entered_{name}")),
+                _condition(
+                    ENTRY,
+                    f"^{form.keys}$",
+                    ("set", f"{slot.variable}={form.value}"),
+                    self._transfer("eslbot_go"),
+                ),
+            )
+            for form in forms(slot)
+        ]
+        none = _extension(
+            f"eslbot: {name} was not keyed in",
+            _condition("destination_number", _is(f"{INTERNAL}entered_{name}"), self._to_person),
         )
+        return "".join([*taken, none])
 
     def _ask(self, prompts: tuple[str, ...], slot_name: str | None) -> list[tuple[str, str]]:
         """play_and_get_digits, and where to look at the keys. slot_name None: the menu."""
@@ -247,7 +256,8 @@ class Dialplan:
             # as told must not fall into the next question.
             slot = self._bot.slots[slot_name]
             bounds, variable = f"1 {MAX_KEYS}", "eslbot_entry"
-            valid = f"^({_digits(slot)}|{PERSON_KEY})$"
+            keys = "|".join(form.keys for form in forms(slot))
+            valid = f"^({keys}|{PERSON_KEY})$"
             then = self._transfer(f"{INTERNAL}entered_{slot_name}")
         data = (
             f"{bounds} {menu.attempts} {menu.digit_timeout_ms} {TERMINATOR} "
@@ -261,14 +271,6 @@ class Dialplan:
 
     def _transfer(self, extension: str) -> tuple[str, str]:
         return ("transfer", f"{extension} XML {self._context}")
-
-
-def _digits(slot: Slot) -> str:
-    return f"[0-9]{{{slot.min_digits},{slot.max_digits}}}"
-
-
-def _valid(slot: Slot) -> str:
-    return f"^{_digits(slot)}$"
 
 
 _ENTRY_WHY = """    <!--

@@ -52,7 +52,8 @@ Event = SpeechStarted | Heard | Paused | Resumed | SpeechEnded
 class Endpointer:
     """One call's. Times in milliseconds, probabilities 0 to 1, windows of 32 ms.
 
-    min_speech_ms may be changed at any time: more of it is wanted to interrupt the bot.
+    min_speech_ms may be changed at any time: more of it is wanted to interrupt the bot. So may
+    silence_ms: a number takes its time.
     pause_ms 0: no Paused.
     """
 
@@ -71,7 +72,7 @@ class Endpointer:
         self.min_speech_ms = min_speech_ms
         self._start = start
         self._stop = stop
-        self._silence_ms = silence_ms
+        self.silence_ms = silence_ms
         self._pause_ms = pause_ms
         self._paused = False
         self._max_ms = max_ms
@@ -139,7 +140,7 @@ class Endpointer:
             if self._paused:
                 self._paused = False
                 events.append(Resumed())
-        ended = self._quiet_ms >= self._silence_ms
+        ended = self._quiet_ms >= self.silence_ms
         cut = not ended and self._length_ms >= self._max_ms
         pauses = not self._paused and 0 < self._pause_ms <= self._quiet_ms and not (ended or cut)
         if ended or cut or pauses or len(self._chunk) >= self._chunk_bytes:

@@ -5,6 +5,7 @@ gevent's monkey patching has to come before everything else: eslbot/__main__.py 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -42,6 +43,7 @@ LEAVE_S = 2.5  # for calls to be handed over when the process is told to end
 LOOK_AT_WORKERS_S = 0.2
 LOOK_AT_SWITCH_S = 2.0
 HEDGE_PERCENT = 10
+TRANSLATIONS_AGAIN_S = 60.0  # until phrases in another language are tried once more
 
 
 class Listener:
@@ -237,6 +239,10 @@ class Listener:
                 gevent.sleep(5)
         self._await_workers(*streams.STAGES)
         self._say_ready()
+        while self._house.prompts.missing_translations:
+            gevent.sleep(TRANSLATIONS_AGAIN_S)
+            with contextlib.suppress(TimeoutError):
+                self._house.prompts.render(self._link, self.name, engine)
 
     def _await_workers(self, *stages: str) -> None:
         warned = time.monotonic()

@@ -27,6 +27,8 @@ class MenuRun:
     def start(self, announce: str | None) -> None:
         """Begin, with what is known so far; announce is said first."""
         call = self._call
+        if not call.house.prompts.complete(call.bot):
+            call.bot = call.bot.whole  # rather in another language than not at all
         self._menu = Menu(call.bot, call.dialog, may_resume=True)
         self._do(self._menu.start(), announce)
 

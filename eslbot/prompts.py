@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 RATE = 8000
 MAX_PROMPT_BYTES = 60 * RATE * 2
 RENDER_S = 30.0  # for all phrases of a bot
+LEVELS = 3  # engines that are asked for a language, one after another
 
 
 def prompt_file(text: str) -> str:
@@ -61,24 +62,38 @@ def write_wav(path: Path, pcm: bytes) -> None:
 
 
 class Prompts:
-    """Phrase to audio. get() never waits; render() fills what is missing."""
+    """Phrase to audio, in all languages of the bot. get() never waits; render() fills what is
+    missing. A phrase that is the same in two languages has one voice, that of the first."""
 
     def __init__(self, folder: Path, bot: Bot) -> None:
         self._folder = folder / "prompts"
         self._bot = bot
         self._audio: dict[str, bytes] = {}
+        self._epoch = 0
 
     def get(self, text: str) -> bytes | None:
         return self._audio.get(text)
 
     @property
     def missing(self) -> list[str]:
-        return [text for text in self._bot.fixed_phrases() if text not in self._audio]
+        """Of the bot's own language: without these no call can be taken."""
+        return self._missing(self._bot)
+
+    @property
+    def missing_translations(self) -> list[str]:
+        return [text for voice in self._bot.voices[1:] for text in self._missing(voice)]
+
+    def complete(self, bot: Bot) -> bool:
+        """Whether all phrases of the bot in this language are there."""
+        return not self._missing(bot)
+
+    def _missing(self, bot: Bot) -> list[str]:
+        return [text for text in bot.fixed_phrases() if text not in self._audio]
 
     def load(self, engine: str | None) -> None:
         """Read what is on disk: this engine's, or anyone's when no engine is known."""
         name = re.sub(r"[^a-z0-9-]", "_", engine.lower()) if engine else "*"
-        for text in self._bot.fixed_phrases():
+        for text in [text for voice in self._bot.voices for text in voice.fixed_phrases()]:
             for path in sorted(self._folder.glob(f"{name}/{prompt_file(text)}")):
                 try:
                     self._audio[text] = read_wav(path)
@@ -89,19 +104,36 @@ class Prompts:
     def render(self, link: Link, listener: str, engine: str) -> None:
         """Have the tts workers speak what is missing, and keep it on disk.
 
-        Raises TimeoutError when they don't in RENDER_S; what came by then is kept.
+        Raises TimeoutError when they don't in RENDER_S for each language; what came by then is
+        kept. A language that the first engine does not speak is for the next one.
         """
-        texts = self.missing
-        if not texts:
-            return
+        for bot in self._bot.voices:
+            for level in range(LEVELS if bot is not self._bot else 1):
+                texts = self._missing(bot)
+                if not texts:
+                    break
+                cause = self._render(link, listener, engine, bot.language, texts, level)
+            if self._missing(bot):
+                count = len(self._missing(bot))
+                raise TimeoutError(f"{count} prompts could not be rendered: {cause}")
+
+    def _render(
+        self, link: Link, listener: str, engine: str, language: str, texts: list[str], level: int
+    ) -> str:
+        """In one language, by the engine of this level; why it is not all there, if it is not."""
         folder = self._folder / re.sub(r"[^a-z0-9-]", "_", engine.lower())
         call = f"prompts-{listener}"
-        turn = Turn(call, int(time.time()), link.out, self._bot.sha, RENDER_S, RENDER_S)
+        self._epoch = max(self._epoch + 1, int(time.time()))
+        turn = Turn(
+            call, self._epoch, link.out, self._bot.sha, RENDER_S, RENDER_S, language, level=level
+        )
         parts: dict[int, bytearray] = {}
         done = Event()
         failed: list[str] = []
 
         def on_message(epoch: int, attempt: int, message: Message) -> None:
+            if epoch != turn.epoch:
+                return
             if isinstance(message, Speech):
                 parts.setdefault(message.index, bytearray()).extend(message.pcm)
             elif isinstance(message, SpeechEnd) and not message.last:
@@ -124,6 +156,4 @@ class Prompts:
                 done.wait()
         finally:
             link.forget(call, on_message)
-        if self.missing:
-            cause = failed[0] if failed else f"not done in {RENDER_S:.0f} s"
-            raise TimeoutError(f"{len(self.missing)} prompts could not be rendered: {cause}")
+        return failed[0] if failed else f"not done in {RENDER_S:.0f} s"

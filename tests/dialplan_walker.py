@@ -78,7 +78,10 @@ class Walker:
                 assert set(condition.keys()) <= {"field", "expression", *TIMES}
                 proceed = self._holds(condition, walk)
                 tag = "action" if proceed else "anti-action"
-                found = [(a.get("application", ""), a.get("data", "")) for a in condition.iter(tag)]
+                found = [
+                    (a.get("application", ""), _groups(a.get("data", ""), condition, walk))
+                    for a in condition.iter(tag)
+                ]
                 actions += found
                 if not proceed:
                     proceed = bool(found)
@@ -98,8 +101,9 @@ class Walker:
             assert variable, name
             value = walk.variables.get(variable[1], "")
         expression = condition.get("expression", "")
-        # A group would turn $1 in the actions' data into text of the caller.
-        assert "(" not in expression and "${" not in expression
+        # A group turns $1 in the actions' data into text of the caller: of keys that are digits.
+        assert "${" not in expression
+        assert "(" not in expression or name == "${eslbot_entry}"
         return re.search(expression, value) is not None
 
     def _is_time(self, condition: ElementTree.Element, walk: Walk) -> bool:
@@ -143,6 +147,16 @@ class Walker:
                 # What the way in needs has no effect on the walk: no listener takes the call.
                 assert application in ("answer", "sched_transfer", "socket", "bridge", "sleep")
         return False
+
+
+def _groups(data: str, condition: ElementTree.Element, walk: Walk) -> str:
+    """$1 and its like, as switch_perform_substitution fills them in: only with groups."""
+    expression = condition.get("expression", "")
+    if "(" not in expression:
+        return data
+    found = re.search(expression, walk.variables.get("eslbot_entry", ""))
+    assert found and all(group.isdigit() for group in found.groups())
+    return re.sub(r"\$([0-9]+)", lambda number: found[int(number[1])], data)
 
 
 def _expand(text: str, variables: Mapping[str, str]) -> str:

@@ -11,11 +11,14 @@ ROOT = Path(__file__).parent.parent
 ESLBOT = sorted((ROOT / "eslbot").rglob("*.py"))
 WORKERS = sorted((ROOT / "workers").rglob("*.py"))
 SHARED = {"messages", "streams", "bot", "settings", "resample", "retry_budget",
-          "secret_slots", "logs"}  # fmt: skip
+          "secret_slots", "values", "logs"}  # fmt: skip
 PURE = [
     "eslbot/esl.py", "eslbot/call_state.py", "eslbot/endpointing.py", "eslbot/playback.py",
     "eslbot/ivr.py", "workers/messages.py", "workers/dialog.py", "workers/spoken.py",
-    "workers/secret_slots.py",
+    "workers/secret_slots.py", "workers/correction.py", "workers/summary.py",
+    "workers/llm/clauses.py", "workers/values/slot_values.py", "workers/values/dates.py",
+    "workers/values/times.py", "workers/values/amounts.py", "workers/values/choices.py",
+    "eslbot/keypad.py", "eslbot/patience.py",
     "workers/sentences.py",
 ]  # fmt: skip
 IO = {
@@ -78,6 +81,7 @@ TIME_OF_DAY = {
     "eslbot/link.py",
     "eslbot/prompts.py",
     "eslbot/transfers.py",  # business hours, and the age of a file
+    "eslbot/today.py",
     "eslbot/chaos/live.py",
     "eslbot/chaos/told.py",
     "eslbot/monitor.py",

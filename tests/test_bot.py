@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -240,3 +241,76 @@ def test_a_slot_takes_its_own_kind_of_value_alone(energy: Bot) -> None:
     assert not street.accepts("x" * 201)
     for unprintable in ("a\nb", "a\0", "a\x1bb", "\ud800", "a\u2028b"):
         assert not street.accepts(unprintable)
+
+
+# -- slots of more types, and languages
+
+
+@pytest.mark.parametrize(
+    ("lines", "cause"),
+    [
+        ("type: choice", "has options"),
+        ("type: choice\n    options: {red: []}", "at least two"),
+        ("type: text\n    options: {red: [], blue: []}", "no other has any"),
+        ("type: date\n    earliest: tomorrow", "slots.colour.earliest"),
+        ("type: date\n    earliest: 2026-02-30", "is no day"),
+        ("type: date\n    earliest: 08:00", "is no date"),
+        ("type: time\n    latest: 25:00", "is no time"),
+        ("type: time\n    earliest: 10:00\n    latest: 09:00", "later than latest"),
+        ("type: amount\n    min_amount: 5\n    max_amount: 1", "greater than max_amount"),
+        ("type: amount\n    currency: dollars", "slots.colour.currency"),
+        ("type: digits\n    ask_keypad: Key.\n    currency: USD", "belong to an amount"),
+        ("type: text\n    latest: today", "belongs to a date or a time"),
+    ],
+)
+def test_a_slot_of_another_kind_of_mistake_is_refused(
+    tmp_path: Path, lines: str, cause: str
+) -> None:
+    with pytest.raises(BotError, match=cause) as caught:
+        read(tmp_path, GOOD.replace("type: text", lines))
+    assert "slots.colour" in str(caught.value) and ": line 1" in str(caught.value)
+
+
+GERMAN = GOOD.replace("name: shop", "name: shop\nlanguage: de").replace(
+    "  goodbye: Bye.\n",
+    "  goodbye: Bye.\n  yes_no: Ja?\n  cancelled: Gut.\n  which: Was?\n  first: Erst.\n"
+    "  next: Dann.\n  unchanged: Gut.\n",
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "cause"),
+    [
+        ("", "", ""),
+        ("  refuse:", "  refused:", "de: intents: not the same: refuse"),
+        ("max_digits: 4", "max_digits: 5", "de: slots.order.max_digits: not the same"),
+        ("extension: 2000", "extension: 2001", "de: destinations.desk.extension: not the same"),
+        ("key: 1,", "key: 2,", "de: menu.items: not the same keys"),
+        ("0042:", "0043:", "de: tables.orders: not the same rows"),
+        ("  which: Was?\n", "", "de: phrases.which: missing"),
+        ("language: de", "language: fr", "de: is a file in fr"),
+        ("greeting: Hello.", "greting: Hello.", "shop.de.yaml: line 3: greting: unknown key"),
+    ],
+)
+def test_a_translation_is_the_same_bot_in_other_words(
+    tmp_path: Path, old: str, new: str, cause: str
+) -> None:
+    (tmp_path / "shop.de.yaml").write_text(GERMAN.replace(old, new) if old else GERMAN)
+    text = GOOD.replace("name: shop", "name: shop\nlanguages: {de: shop.de.yaml}")
+    if not cause:
+        assert read(tmp_path, text).speaking("de").language == "de"
+        return
+    with pytest.raises(BotError, match=re.escape(cause)):
+        read(tmp_path, text)
+
+
+@pytest.mark.parametrize("name", ["../shop.de.yaml", "/etc/passwd", "", "none.yaml", "."])
+def test_a_translation_lies_beside_its_bot(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BotError):
+        read(tmp_path, GOOD.replace("name: shop", f'name: shop\nlanguages: {{de: "{name}"}}'))
+
+
+def test_a_change_of_language_needs_the_file_of_that_language(tmp_path: Path) -> None:
+    text = GOOD.replace("answer: Very well.", "answer: Very well.\n    language: de")
+    with pytest.raises(BotError, match=r"line 3.: intents\.refuse\.language: there is"):
+        read(tmp_path, text)

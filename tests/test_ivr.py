@@ -27,7 +27,13 @@ slots:
   two: {type: digits, min_digits: 2, max_digits: 3, ask: Two, ask_keypad: Key two, variable: ai_two}
   sure: {type: yes_no, ask: Sure, variable: ai_sure}
   words: {type: text, ask: Words, variable: ai_words}
+  hour: {type: time, ask: Hour, ask_keypad: Key hour, variable: ai_hour}
+  sum: {type: amount, currency: EUR, ask: Sum, ask_keypad: Key sum, variable: ai_sum}
+  size: {type: choice, options: {s: [], l: []}, ask: Size, ask_keypad: Key size, variable: ai_size}
+  paid: {type: yes_no, ask: Paid, ask_keypad: Key paid, variable: ai_paid}
+  day: {type: date, ask: Day, ask_keypad: Key day, variable: ai_day}
 intents:
+  order: {examples: [order], slots: [size, hour, day, sum, paid], transfer: far, destination: far}
   both: {examples: [both], slots: [one, sure, two], transfer: far, destination: far}
   talk: {examples: [talk], slots: [words], answer: "You said {words}.", destination: near}
   news: {examples: [news], answer: No news., destination: near}
@@ -42,6 +48,7 @@ menu:
     - {key: "*", intent: both, prompt: Star for both}
     - {key: "5", intent: news, prompt: Five for news}
     - {key: "6", intent: talk, prompt: Six to talk}
+    - {key: "7", intent: order, prompt: Seven to order}
     - {key: "9", intent: bye, prompt: Nine to leave}
   person: near
   person_prompt: Zero for a person
@@ -169,7 +176,8 @@ def test_whatever_is_pressed_both_menus_agree(which: str, request: pytest.Fixtur
     bot: Bot = request.getfixturevalue(which)
     dice = random.Random(2000)  # the same walks each time
     intents = [*bot.intents, "", "nonsense"]
-    values = ["", "1", "12", "123", "4271", "12345", "123456789", "no", "a b"]
+    entries = ["1", "12", "123", "4271", "12345", "1730", "930", "12*50", "2", "0*05", "9999"]
+    values = ["", "1", "12", "4271", "123456789", "no", "a b", "17:30", "12.50 EUR", "s", "25:00"]
     ends = set()
     for _ in range(300):
         keys = "".join(dice.choices("0123456789*#A.", k=dice.randrange(40)))
@@ -177,7 +185,7 @@ def test_whatever_is_pressed_both_menus_agree(which: str, request: pytest.Fixtur
             # Most callers mean something: keys of the menu, entries with a hash.
             items = [item.key for item in bot.menu.items]
             keys = dice.choice(items) + "".join(
-                dice.choice([dice.choice(items), dice.choice(values[1:7]) + "#", "."])
+                dice.choice([dice.choice(items), dice.choice(entries) + "#", "."])
                 for _ in range(dice.randrange(6))
             )
         known = {slot.variable: dice.choice(values) for slot in bot.slots.values()}
@@ -238,3 +246,13 @@ def test_the_tricky_bot_is_what_it_says(tricky: Bot, tmp_path: Path) -> None:
     assert ours.variables == {"ai_intent": "both", "ai_one": "7", "ai_two": "42"}
     # A slot of one digit takes a 0 as its value, not as the wish for a person.
     assert in_the_listener(tricky, "*0#42#", {}).variables["ai_one"] == "0"
+
+
+def test_slots_of_each_type_are_keyed_in_both_menus_alike(tricky: Bot) -> None:
+    keys = "72#1730#12*50#1#"
+    ours = in_the_listener(tricky, keys, {})
+    assert in_freeswitch(tricky, keys, {}) == ours
+    assert ours.destination == ("*9-far", "elsewhere")
+    told = {name: ours.variables[name] for name in ("ai_size", "ai_hour", "ai_sum", "ai_paid")}
+    assert told == {"ai_size": "l", "ai_hour": "17:30", "ai_sum": "12.50 EUR", "ai_paid": "yes"}
+    assert "ai_day" not in ours.variables  # a person asks for it

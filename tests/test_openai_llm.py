@@ -239,3 +239,40 @@ def test_a_token_of_a_megabyte_is_not_said(server: Provider, energy: Bot, text: 
     server.plan.words = [text]
     with pytest.raises(LlmError, match="more than"):
         turn(model(server), energy)
+
+
+# -- several wishes, corrections, and a prompt that does not grow
+
+
+def test_several_calls_are_several_wishes_in_their_order(server: Provider, energy: Bot) -> None:
+    server.plan.tools = [
+        ("handle_intent", '{"intent": "hours"}'),
+        ("handle_intent", '{"intent": "refund"}'),
+        ("handle_intent", '{"intent": "balance", "slots": {"account": "4271"}}'),
+    ]
+    said, decision = turn(model(server), energy)
+    assert said.startswith("First, hours. We are open from eight")
+    assert "Next, balance. The balance of account 4 2 7 1 is" in said
+    assert decision.state.pending == ()
+
+
+def test_a_value_given_with_the_no_is_a_correction(server: Provider, energy: Bot) -> None:
+    state = DialogState("address", {"street": "1 High Street", "postcode": "12345"}, "confirm")
+    arguments = {"intent": "address", "slots": {"postcode": "12346"}, "confirmed": False}
+    server.plan.tools = [("handle_intent", json.dumps(arguments))]
+    said, decision = turn(model(server), energy, state=state)
+    assert said.strip().endswith("post code 1 2 3 4 6. Is that right?")
+    assert decision.state.asked == "confirm"
+
+
+def test_a_long_call_makes_no_long_prompt(server: Provider, energy: Bot) -> None:
+    history = tuple(Line("caller" if n % 2 else "bot", f"{n} " + "x" * 998) for n in range(100))
+    state = DialogState(summary="balance (account: 4271)", today="2026-11-21")
+    list(model(server).reply(Request(energy, state, history, "hello"), 5.0))
+    sent = [message["content"] for message in server.seen[0].json["messages"]]
+    instructions, *rest = sent
+    assert sum(map(len, rest)) < 9000
+    assert "Done so far: balance (account: 4271)" in rest[0]
+    assert "Earlier, in short: " in rest[0]
+    assert any(text.startswith("99 ") for text in rest)  # the latest line is whole
+    assert len(instructions) < 6000

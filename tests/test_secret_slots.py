@@ -146,7 +146,7 @@ def test_an_entry_is_no_business_of_a_model_and_its_prompt_says_so(bot: Bot):
         engine = OpenAiLlm(server.url, "m", "", connect_timeout_s=1.0, first_token_s=2.0,
                            token_gap_s=2.0)  # fmt: skip
         keyed = list(engine.reply(Request(bot, ASKED, (), SECRET, keyed=True), 5.0))
-        assert keyed[0] == dialog.keyed_in(bot, ASKED, SECRET).decision
+        assert keyed[0] == dialog.keyed_in(bot, dialog.begin(ASKED), SECRET).decision
         assert server.seen == []
         said = list(engine.reply(Request(bot, ASKED, (), "pay my bill"), 5.0))
         assert said[1] == "Please key in your PIN. "

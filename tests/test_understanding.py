@@ -307,6 +307,13 @@ def test_the_language_is_changed_in_mid_call(talk: Talk) -> None:
     assert talk.state.language == "en"
 
 
+@pytest.mark.parametrize(
+    "words", ["wo ist meine Brille", "ich habe eine Frage zu meinem Hund", "wann kommt der Bus"]
+)
+def test_common_german_words_alone_are_no_wish(parcels: Bot, words: str) -> None:
+    assert Talk(parcels.speaking("de"), START).hear(words) == "Wie bitte?"
+
+
 def test_a_bot_is_found_in_the_language_of_the_caller(parcels: Bot) -> None:
     assert parcels.speaking("de-AT").greeting.startswith("Paketdienst")
     assert parcels.speaking("fr") is parcels

@@ -179,18 +179,27 @@ def hints(bot: Bot, asked: str | None, language: str) -> Hints:
         expect = "yes_no"
     elif asked in bot.slots and not bot.slots[asked].secret:
         expect = bot.slots[asked].type
+    options: list[str] = []
+    if expect == "choice" and asked in bot.slots:
+        for name, words in bot.slots[asked].options.items():
+            options += words or [name.replace("_", " ")]
+    elif asked == "which" and bot.intents:
+        options = [word for slot in bot.slots.values() for word in slot.called]
     phrases = [example for intent in bot.intents.values() for example in intent.examples]
-    return Hints(expect=expect, phrases=tuple(phrases), language=language)
+    return Hints(expect, tuple(phrases), tuple(options), language)
 
 
 def warm(context: Context, sha: str, slots: int) -> None:
     """Have ready what a bot's first turn would otherwise wait for: language models, vectors."""
     bot = context.bot(sha)
     for level in context.levels:
-        if context.stage == "stt":
-            _warm_stt(level.engine, bot, slots)
-        elif context.stage == "llm":
-            level.engine.warm(bot)
+        for voice in bot.voices:
+            if context.stage == "stt":
+                # Not every engine hears every language that the bot has been translated to.
+                with contextlib.suppress(*((SttError,) if voice is not bot else ())):
+                    _warm_stt(level.engine, voice, slots)
+            elif context.stage == "llm":
+                level.engine.warm(voice)
     for name in context.tools.missing(bot) if context.tools else ():
         log.error("bot %s: no secret %s: its tools will fail", bot.name, name)
 
@@ -208,7 +217,8 @@ def _warm_stt(stt: SttEngine, bot: Bot, slots: int) -> None:
 
 def transcribe(context: Context, engine: SttEngine, turn: Turn, inbox: streams.Inbox) -> bool:
     """stt: audio in, partials and the final text out. Whether the engine was asked: always."""
-    utterance = engine.open(hints(context.bot(turn.bot), turn.state.asked, turn.language))
+    bot = context.bot(turn.bot).speaking(turn.language)
+    utterance = engine.open(hints(bot, turn.state.asked, turn.language))
     told = 0.0
     try:
         for message in inbox.messages(turn.listen_s):
@@ -229,7 +239,8 @@ def transcribe(context: Context, engine: SttEngine, turn: Turn, inbox: streams.I
 def reply(context: Context, engine: LlmEngine, turn: Turn, inbox: streams.Inbox) -> bool:
     """llm: the caller's text in, a decision and sentences out. Whether the engine was asked:
     always."""
-    bot = context.bot(turn.bot)
+    bot = context.bot(turn.bot).speaking(turn.language)
+    language = ""
     final = next(m for m in inbox.messages(turn.listen_s) if isinstance(m, Final))
     request = Request(bot, turn.state, turn.history, final.text, final.keyed, turn.said)
     splitter = SentenceSplitter()
@@ -243,7 +254,7 @@ def reply(context: Context, engine: LlmEngine, turn: Turn, inbox: streams.Inbox)
             if repeated and repeated.pop(0) == text:
                 continue
             repeated.clear()
-            context.tell(turn, Sentence(count, text))
+            context.tell(turn, Sentence(count, text, language))
             count += 1
 
     pieces = iter(engine.reply(request, turn.answer_s))
@@ -260,6 +271,8 @@ def reply(context: Context, engine: LlmEngine, turn: Turn, inbox: streams.Inbox)
             result = _act(context, turn, inbox, bot, piece)
         elif isinstance(piece, Decision):
             decided = True
+            if piece.state.language not in (None, bot.language):
+                language = piece.state.language or ""  # from here on, the answer included
             context.tell(turn, piece)
         else:
             say(splitter.feed(piece))
@@ -305,7 +318,8 @@ def speak(context: Context, engine: TtsEngine, turn: Turn, inbox: streams.Inbox)
             return asked
         if not isinstance(message, Sentence) or message.index < len(turn.said):
             continue
-        one = wanted(engine, message.text, turn.language, message.text in shared)
+        language = message.language or turn.language
+        one = wanted(engine, message.text, language, message.text in shared)
         kept = context.speech.get(one)
         if kept is not None:
             _send_whole(context, turn, message.index, kept)

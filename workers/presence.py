@@ -21,6 +21,7 @@ from workers import jobs, streams
 from workers.breaker import provider_failed
 from workers.engines import Level
 from workers.stt.engine import SttError
+from workers.tts.shared_sentences import sentences_of
 from workers.tts.warm import speak_ahead
 
 log = logging.getLogger(__name__)
@@ -97,10 +98,12 @@ class Presence:
         speech.sweep()
         for sha in [sha for sha in self._ready if sha not in self._ahead]:
             bot = context.bot(sha)
-            sentences = context.shared(sha)
-            first = context.levels[0]
-            if speak_ahead(
-                context.client, speech, first, sentences, bot.language, self._stopped.is_set
+            first, stopped = context.levels[0], self._stopped.is_set
+            if all(
+                speak_ahead(
+                    context.client, speech, first, sentences_of(voice), voice.language, stopped
+                )
+                for voice in bot.voices
             ):
                 self._ahead = [*self._ahead[1 - jobs.MAX_BOTS :], sha]
 

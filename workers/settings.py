@@ -152,6 +152,16 @@ class Settings:
         160, "Speech of this length interrupts the bot.", low=32, high=2000
     )
     endpoint_silence_ms: int = _set(640, "Silence that ends an utterance.", low=100, high=5000)
+    endpoint_number_ms: int = _set(
+        1200,
+        "The same while digits, a date, a time or an amount is asked for: people say them in "
+        "groups.",
+        low=100,
+        high=5000,
+    )
+    endpoint_short_ms: int = _set(
+        480, "The same after a yes, or once the value is complete.", low=100, high=5000
+    )
     speculate_ms: int = _set(
         0,
         "Silence after which the answer is prepared, and kept back until the utterance is over, "

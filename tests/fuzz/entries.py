@@ -20,6 +20,7 @@ from workers.messages import (
     Line,
     Message,
     MessageError,
+    Step,
     Turn,
     decode,
     encode,
@@ -38,7 +39,7 @@ from workers.tts.frames import (
 KINDS = get_args(Message)
 ODD = (b"NaN", b"-Infinity", b"1e999", b"[" * 9000, b"1" * 5000, b"1" * 400, b'"\\ud800"', b"\xff",
        b"", b"\x00" * 70_000)  # fmt: skip
-_HINTS = {kind: get_type_hints(kind) for kind in (*KINDS, DialogState, Line, Turn)}
+_HINTS = {kind: get_type_hints(kind) for kind in (*KINDS, Step, DialogState, Line, Turn)}
 
 
 def _some(dice: Random, hint: Any) -> Any:
@@ -61,7 +62,7 @@ def _some(dice: Random, hint: Any) -> Any:
     if hint is type(None):
         return None
     if origin is dict:
-        return {text(dice, 1): text(dice, 2) for _ in range(dice.randrange(3))}
+        return {text(dice, 1): _some(dice, args[1]) for _ in range(dice.randrange(3))}
     if origin is tuple:
         return tuple(_some(dice, args[0]) for _ in range(dice.randrange(3)))
     return hint(**{name: _some(dice, kind) for name, kind in _HINTS[hint].items()})

@@ -18,7 +18,7 @@ from workers import dialog
 from workers.bot import Bot, load
 from workers.llm.engine import Request
 from workers.llm.intents import IntentsEngine
-from workers.messages import Decision, DialogState, decode, encode
+from workers.messages import Decision, DialogState, Step, decode, encode
 from workers.sentences import MAX_SENTENCE, SentenceSplitter
 from workers.spoken import (
     DIGITS,
@@ -49,7 +49,9 @@ def _bots() -> list[Bot]:
 
 BOTS = _bots()
 _SPOKEN = (*DIGITS, *SOUNDALIKES, *TEENS, *TENS, *ZEROS, *REPEATS, *YES, *NO, "and", "uh", "know",
-           "of course", "really", "dash", "1", "42", "4271", "٤", "²", "½", "-", "'")  # fmt: skip
+           "of course", "really", "dash", "1", "42", "4271", "٤", "²", "½", "-", "'",
+           "the other one", "not", "the day", "tomorrow", "may", "third", "half", "past", "dollars",
+           "cents", "next", "friday", "everything", "but")  # fmt: skip
 
 
 def _said(dice: Random) -> str:
@@ -118,7 +120,9 @@ def _check_words(one: tuple[str, int]) -> bool:
 def _state(dice: Random, bot: Bot) -> tuple[Any, ...]:
     """As the listener could hold it: values that their slots take."""
     good = {"digits": ("4271", "12345", "7", "12", "0042"), "yes_no": ("yes", "no"),
-            "text": ("1 High Street", "ünï", "x; y")}  # fmt: skip
+            "text": ("1 High Street", "ünï", "x; y"), "date": ("2026-11-21", "2027-02-28"),
+            "time": ("17:30", "00:00"), "amount": ("12.50 EUR", "12.50"),
+            "choice": ("s", "l")}  # fmt: skip
     slots = {}
     for name, slot in bot.slots.items():
         one = dice.choice(good[slot.type])
@@ -127,8 +131,13 @@ def _state(dice: Random, bot: Bot) -> tuple[Any, ...]:
     if dice.random() < 0.1:
         slots["of_another_bot"] = "4271"
     intent = dice.choice((None, *bot.intents, "refund"))
-    asked = dice.choice((None, "confirm", *bot.slots, "nothing"))
-    return intent, slots, asked, dice.randrange(4)
+    asked = dice.choice((None, "confirm", "which", *bot.slots, "nothing"))
+    steps = [Step(dice.choice((*bot.intents, "refund")), slots) for _ in range(dice.randrange(3))]
+    since = {name: dice.randrange(9) for name in slots}
+    last = dice.choice((None, *bot.intents, "refund"))
+    today = dice.choice(("", "2026-11-21", "2028-02-29", "9999-12-31", "0001-01-01"))
+    return (intent, slots, asked, dice.randrange(4), tuple(steps), dice.randrange(20), since, last,
+            "", today)  # fmt: skip
 
 
 def _make_dialog(dice: Random) -> tuple[int, tuple[Any, ...], str, list[Any]]:
@@ -239,7 +248,8 @@ def _check_keys(one: tuple[int, tuple[Any, ...], bool, list[str]]) -> bool:
             if name == "ai_intent":
                 assert held in bot.intents
             else:
-                assert variables[name].accepts(held) and held.isdecimal()
+                slot = variables[name]
+                assert slot.accepts(held) and (slot.type != "digits" or held.isdecimal())
             set_variables(UUID, {name: clean_value(held)})
         if step.done:
             break

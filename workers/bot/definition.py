@@ -128,10 +128,14 @@ class Bot(Model):
 
     def speaking(self, language: str | None) -> Bot:
         """The bot in this language, or as it is where it does not speak it."""
-        whole = self._whole.bot or self
-        voices = {one.language: one for one in whole.voices}
+        voices = {one.language: one for one in self.whole.voices}
         chosen = pick(language, voices) if language else None
         return self if chosen is None else voices[chosen]
+
+    @property
+    def whole(self) -> Bot:
+        """The bot that a translation belongs to; itself, where it is none."""
+        return self._whole.bot or self
 
     @property
     def voices(self) -> tuple[Bot, ...]:

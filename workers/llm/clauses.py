@@ -21,11 +21,11 @@ MAX_CUTS = 8
 _CONJUNCTION: Final = {
     "en": re.compile(
         r"\s*(?:[,;.!?]+\s+)?\b(?:and then|and also|and after that|and|then|also|but also|but|"
-        r"as well as|plus|after that|oh and)\b[ ,]*|\s*[;.!?]\s+|\s*,\s+"
+        r"as well as|plus|after that|oh and)\b[ ,]*|\s*[;.!?]\s+|\s*,\s+|\s+(?=without\b)"
     ),
     "de": re.compile(
         r"\s*(?:[,;.!?]+\s+)?\b(?:und dann|und auch|und|danach|außerdem|aber auch|aber|sowie)\b"
-        r"[ ,]*|\s*[;.!?]\s+|\s*,\s+"
+        r"[ ,]*|\s*[;.!?]\s+|\s*,\s+|\s+(?=ohne\b)"
     ),
 }
 _STAYS: Final = {
@@ -33,7 +33,7 @@ _STAYS: Final = {
         r"\b(?:keep|keeping|leave|leaving)\b.{0,60}\b(?:same|as (?:it|they) (?:is|are|was|were)|"
         r"unchanged|alone|is|are)\b"
         r"|\b(?:keep|leave)\b.{1,60}$"
-        r"|\b(?:don't|do not|without|not|never)\b.{0,12}\b(?:chang|touch|alter|chang)\w*\b"
+        r"|\b(?:don't|do not|without|not|never)\b.{0,12}\b(?:chang|touch|alter)\w*\b"
         r"|\b(?:stays?|remains?)\b.{0,20}\b(?:same|unchanged|as (?:it|they))\b"
     ),
     "de": re.compile(

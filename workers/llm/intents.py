@@ -70,9 +70,9 @@ class IntentsEngine:
         corrected = dialog.corrected_after(bot, state, text)
         if corrected is not None and not (match.sure and match.score >= CHANGES_SUBJECT):
             return corrected
-        several = _several(matcher, bot, wanted, favoured)
-        if several:
-            steps = [_step(bot, state, name, part) for name, part in several]
+        parts = several(matcher, bot, wanted, favoured)
+        if parts:
+            steps = [_step(bot, state, name, part) for name, part in parts]
             return dialog.wishes(bot, state, steps, stays)
         if not match.sure or (_hangs_up(bot, match) and match.score < HANGS_UP):
             return dialog.not_understood(bot, state)
@@ -101,7 +101,7 @@ def _step(bot: Bot, state: DialogState, intent: str, text: str) -> Step:
     return Step(intent, dialog.slots_in(bot, intent, text, state.today))
 
 
-def _several(
+def several(
     matcher: Matcher, bot: Bot, text: str, favoured: Collection[str]
 ) -> list[tuple[str, str]]:
     """The wishes of an utterance, each with its words; none where it has not at least two."""

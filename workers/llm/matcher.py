@@ -24,7 +24,7 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,9 +32,12 @@ import numpy as np
 import numpy.typing as npt
 
 from workers.bot import Bot
+from workers.bot.languages import primary
+from workers.llm.common_words import OTHER_WEIGHT, german_weight
 from workers.spoken import is_number, words
 
 Vector = npt.NDArray[np.float64]
+Weight = Callable[[str], float]
 
 UNKNOWN_LOG10 = -6.0  # probability of a word that general English does not know
 COMMON_LOG10 = -1.5  # as frequent as this, or more, and a word says nothing
@@ -145,8 +148,14 @@ def tokens(text: str) -> list[str]:
     return found
 
 
-def _lexical(heard: list[str]) -> dict[str, float]:
-    weight = english().weight
+def weigher(language: str) -> Weight:
+    """How much a word of this language weighs; of a language without a list all weigh the same."""
+    if primary(language) == "en":
+        return english().weight
+    return german_weight if primary(language) == "de" else lambda word: OTHER_WEIGHT
+
+
+def _lexical(heard: list[str], weight: Weight) -> dict[str, float]:
     counts: Counter[str] = Counter()
     for word in heard:
         counts[stem(word)] += weight(word)  # type: ignore[assignment]
@@ -156,11 +165,11 @@ def _lexical(heard: list[str]) -> dict[str, float]:
     return _unit(counts)
 
 
-def _phonetic(heard: list[str]) -> dict[str, float]:
+def _phonetic(heard: list[str], weigh: Weight) -> dict[str, float]:
     counts: Counter[str] = Counter()
     for word in heard:
         sounds = english().sounds(word)
-        weight = english().weight(word) / math.sqrt(len(sounds))
+        weight = weigh(word) / math.sqrt(len(sounds))
         for n in range(len(sounds) - 2):
             counts["-".join(sounds[n : n + 3])] += weight  # type: ignore[assignment]
     return _unit(counts)
@@ -213,9 +222,10 @@ class Matcher:
         owned = [(n, tokens(e)) for n, i in enumerate(bot.intents.values()) for e in i.examples]
         examples = [words_ for _, words_ in owned]
         self._names = list(bot.intents)
+        self._weight = weight = weigher(bot.language)
         self._owner = np.array([n for n, _ in owned])
-        self._lexical = _Space([_lexical(e) for e in examples])
-        self._phonetic = _Space([_phonetic(e) for e in examples])
+        self._lexical = _Space([_lexical(e, weight) for e in examples])
+        self._phonetic = _Space([_phonetic(e, weight) for e in examples])
         self._vocabulary = sorted({w for e in examples for w in e})
         column = {w: n for n, w in enumerate(self._vocabulary)}
         # What share of each example each word of the vocabulary is.
@@ -223,9 +233,9 @@ class Matcher:
         # Whose words they are: an intent's row is True at its own.
         self._whose = np.zeros((len(self._names), len(column)), bool)
         for row, (intent, example) in enumerate(owned):
-            total = sum(english().weight(w) for w in set(example))
+            total = sum(weight(w) for w in set(example))
             for word in set(example):
-                self._shares[row, column[word]] = english().weight(word) / total
+                self._shares[row, column[word]] = weight(word) / total
                 self._whose[intent, column[word]] = True
         self._alike = functools.lru_cache(maxsize=4096)(self._alike_to_all)
 
@@ -246,9 +256,9 @@ class Matcher:
             return found
         single = list(dict.fromkeys(heard))
         alike_ = np.array([self._alike(word) for word in single])
-        weights = np.array([english().weight(word) for word in single])
-        found[:, 1] = self._closest(self._lexical.cosines(_lexical(heard)))
-        found[:, 2] = self._closest(self._phonetic.cosines(_phonetic(heard)))
+        weights = np.array([self._weight(word) for word in single])
+        found[:, 1] = self._closest(self._lexical.cosines(_lexical(heard, self._weight)))
+        found[:, 2] = self._closest(self._phonetic.cosines(_phonetic(heard, self._weight)))
         explained = (alike_[:, None, :] * self._whose).max(axis=2)
         found[:, 3] = weights @ explained / weights.sum()
         found[:, 4] = self._closest(self._shares @ alike_.max(axis=0))

@@ -17,7 +17,7 @@ import json
 import logging
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from workers import dialog, secret_slots
@@ -26,9 +26,10 @@ from workers.bot import Bot
 from workers.bot.tools import TAKEN, Tool
 from workers.http_provider import Deadline, Provider, ProviderError, parse_json, plain
 from workers.llm.engine import LlmError, Reply, Request
-from workers.llm.prompt import messages, tools
-from workers.messages import Decision, DialogState
+from workers.llm.offers import messages, tools
+from workers.messages import Decision, DialogState, Step
 from workers.tools.values import BadArguments, arguments
+from workers.values.slot_values import offered
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +99,7 @@ class OpenAiLlm:
 
     def reply(self, request: Request, timeout_s: float) -> Reply:
         """See engine.py. A retry is possible up to the first token, and not after it."""
+        request = replace(request, state=dialog.begin(request.state))
         bot = request.bot
         if request.keyed and request.text in secret_slots.PLACEHOLDERS:
             # There is nothing in it for a model to understand.
@@ -227,16 +229,19 @@ class OpenAiLlm:
     def _act(self, request: Request, answer: _Answer) -> Reply:
         """Do what the model called for; refuse what it may not."""
         bot, state = request.bot, request.state
-        for index in sorted(answer.tools)[:MAX_TOOLS]:
-            call = answer.tools[index]
+        called = [answer.tools[index] for index in sorted(answer.tools)[:MAX_TOOLS]]
+        several = _wishes(bot, called)
+        for call in called:
             outcome = self._outcome(bot, state, call)
+            if len(several) > 1:
+                outcome = dialog.wishes(bot, state, several)
             if outcome is None:
                 log.warning("the model called for something that the bot does not have")
                 continue
             yield from self._told(bot, outcome)
             return
         if answer.said:
-            yield Decision(DialogState(state.intent, state.slots))
+            yield Decision(replace(state, asked=None, misses=0))
             return
         if answer.tools:
             yield from self._told(bot, dialog.not_understood(bot, state))
@@ -258,7 +263,8 @@ class OpenAiLlm:
             if not isinstance(slots, dict):
                 return None
             yes = given.get("confirmed")
-            if state.asked == dialog.CONFIRM and intent == state.intent and isinstance(yes, bool):
+            open_ = intent == state.intent and not _values(bot, state, intent, slots)
+            if state.asked == dialog.CONFIRM and open_ and isinstance(yes, bool):
                 return dialog.confirm(bot, state, yes)
             return dialog.handle(bot, state, intent, slots)
         if call.name == "transfer":
@@ -282,6 +288,34 @@ def _called(calls: list[_ToolCall], words: str) -> dict[str, Any]:
             for at, function in enumerate(functions)
         ],
     }
+
+
+def _wishes(bot: Bot, called: list[_ToolCall]) -> list[Step]:
+    """The intents that the model called for; several are several wishes of the caller."""
+    found = {}
+    for call in called:
+        try:
+            given = parse_json(call.arguments or "{}") if call.name == "handle_intent" else None
+        except ProviderError:
+            continue
+        if not isinstance(given, dict):
+            continue
+        name, slots = given.get("intent"), given.get("slots")
+        if isinstance(name, str) and name in bot.intents:
+            held = slots if isinstance(slots, dict) else {}
+            texts = {k: v for k, v in held.items() if isinstance(v, str) and k in bot.slots}
+            found[name] = Step(name, texts)
+    return list(found.values())
+
+
+def _values(bot: Bot, state: DialogState, intent: str, slots: dict[str, Any]) -> dict[str, str]:
+    """What the model gives that is not known so: with a no, or with a yes, it is a correction."""
+    found = {}
+    for name in bot.intents[intent].slots:
+        value = offered(bot.slots[name], slots.get(name), bot.language, state.today)
+        if value is not None and value != state.slots.get(name):
+            found[name] = value
+    return found
 
 
 def _take(event: Any, answer: _Answer) -> str | None:

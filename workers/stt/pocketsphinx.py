@@ -30,7 +30,8 @@ from workers.stt.engine import Hints, SttError, Transcript
 from workers.stt.language_model import ModelFiles
 
 MAX_AUDIO_S: Final = 60.0  # more of one utterance is not listened to
-MAX_SEARCHES: Final = 8  # language models in one decoder; a bot needs three
+# Language models in one decoder; a bot needs three, and one for each other kind of answer.
+MAX_SEARCHES: Final = 8
 _BYTES_PER_S: Final = 16000
 
 # A low word insertion penalty splits digits into short words.
@@ -231,7 +232,7 @@ class PocketsphinxEngine:
             with self._building:
                 return ModelFiles.get(
                     self._cache,
-                    (hints.expect, *hints.phrases),
+                    (hints.expect, *hints.options, *hints.phrases),
                     lambda english, dictionary: model_text(hints, english, dictionary),
                 )
         except OSError as error:

@@ -18,7 +18,13 @@ from workers.sentences import SentenceSplitter
 
 
 def shared_sentences(bot: Bot) -> tuple[str, ...]:
-    """As they come to be spoken, one sentence at a time, and then the fixed phrases whole."""
+    """Of the bot in all its languages."""
+    return tuple(dict.fromkeys(one for voice in bot.voices for one in sentences_of(voice)))
+
+
+def sentences_of(bot: Bot) -> tuple[str, ...]:
+    """In one language, as they come to be spoken, one sentence at a time, and then the fixed
+    phrases whole."""
     phrases = bot.fixed_phrases()
     alone = [one for text in (*phrases, *_answers(bot)) for one in _split(text)]
     return tuple(dict.fromkeys([*alone, *phrases]))

@@ -51,10 +51,10 @@ def read(
 
 
 def keyed(keys: str, low: Decimal, high: Decimal) -> Decimal | None:
-    """The star is the point: 12*5 is 12.50."""
-    if not re.fullmatch(r"[0-9]{1,7}([*][0-9]{0,2})?", keys):
+    """The star is the point: 12*50 is 12.50."""
+    if not re.fullmatch(r"(0|[1-9][0-9]{0,6})([*][0-9]{2})?", keys):
         return None
-    amount = Decimal(keys.rstrip("*").replace("*", "."))
+    amount = Decimal(keys.replace("*", "."))
     return amount if low <= amount <= high else None
 
 

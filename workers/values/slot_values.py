@@ -20,7 +20,7 @@ from workers.values import amounts, choices, dates, times
 from workers.values.lexicon import lexicon
 from workers.values.say import said
 
-__all__ = ["complete", "keyed", "keys_end", "offered", "one_line", "read", "said"]
+__all__ = ["complete", "keyed", "keys_end", "offered", "one_line", "read", "said", "yes_or_no"]
 
 YES_NO_KEYS = {"1": "yes", "2": "no"}
 POINT_KEY = "*"
