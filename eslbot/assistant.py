@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from eslbot import patience
+from eslbot.acting import proceed, worked
 from eslbot.call_state import Event, State
 from eslbot.endpointing import Event as SpeechEvent
 from eslbot.endpointing import Heard, Paused, Resumed, SpeechEnded, SpeechStarted
@@ -32,6 +33,8 @@ from workers.messages import (
     SentencesEnd,
     Speech,
     SpeechEnd,
+    Worked,
+    Working,
 )
 from workers.messages import Turn as TurnMessage
 from workers.values.slot_values import POINT_KEY, keys_end
@@ -70,6 +73,8 @@ class Assistant:
     def on_speech(self, event: SpeechEvent) -> None:
         state = self._call.state
         if isinstance(event, SpeechStarted):
+            if self._acting:
+                return
             if state in (State.SPEAKING, State.LISTENING, State.THINKING):
                 carry = self._onset()
                 self._open(keyed=False).hear(carry + event.pcm)
@@ -100,7 +105,7 @@ class Assistant:
             call.to_menu("the caller pressed 0", failed=False)
             return
         if not self._keys:
-            if digit in "*#ABCD":
+            if digit in "*#ABCD" or self._acting:
                 return
             if call.state is State.HEARING and self._turn:
                 self._close_turn("merged")
@@ -155,6 +160,11 @@ class Assistant:
         call.record("heard", keyed=True, text=turn.told)
         self._await_answer()
 
+    @property
+    def _acting(self) -> bool:
+        """Whether the caller has to wait for what is being done; see acting.py."""
+        return self._turn is not None and self._turn.is_open and self._turn.acting
+
     @staticmethod
     def _release(turn: Turn) -> None:
         """The utterance is over: what came of it already counts, in its order."""
@@ -171,6 +181,8 @@ class Assistant:
 
     def cut_off(self, now: float) -> None:
         """Fall silent this instant; what was heard is remembered for the history."""
+        if self._acting:
+            return
         if self._call.playback.busy or self._call.state is State.SPEAKING:
             self._cut = self._call.playback.stop(now)
 
@@ -263,10 +275,20 @@ class Assistant:
             turn.sentence(message)
         elif isinstance(message, SentencesEnd):
             turn.complete()
+        elif isinstance(message, Working):
+            _once_over(turn, lambda: self._proceed(turn, attempt, message))
+        elif isinstance(message, Worked):
+            worked(call, turn, message)
         elif isinstance(message, Speech):
             self._speech(turn, attempt, message)
         elif isinstance(message, SpeechEnd):
             self._speech_end(turn, attempt, message)
+
+    def _proceed(self, turn: Turn, attempt: int, message: Working) -> None:
+        assert self._climb is not None
+        proceed(self._call, turn, self._climb, attempt, message)
+        if turn.speaking is not None:
+            self._await_more()
 
     def _consent(self, turn: Turn, text: str) -> None:
         """The answer to whether the call may be recorded; anything else is a wish."""
@@ -391,6 +413,8 @@ class Assistant:
     def _await_more(self) -> None:
         """Whatever is tried: after so much silence within an answer the menu takes over."""
         limit = self._call.playback.seconds_left + self._call.bot.ladder.menu.after_ms / 1000
+        if self._turn is not None and self._turn.patient_until:
+            limit += max(0.0, self._turn.patient_until - time.monotonic())
         self._call.timer("starved", limit, lambda: self._call.fail("the answer broke off"))
 
     def _said(self) -> None:

@@ -42,6 +42,7 @@ from eslbot.prompts import Prompts
 from eslbot.records.seal import Seal
 from eslbot.served import Served
 from eslbot.today import today
+from eslbot.transfers import came_back
 from eslbot.vad import Vad, VadError
 from eslbot.watch import Watch
 from workers import logs, secret_slots
@@ -250,55 +251,61 @@ class Call:
             self.to_menu(f"the assistant is off: {self.ai_off}", failed=False)
         elif reason:
             self.fail(reason)
-        elif not self.consent.greet():
+        elif not self._first_words():
             self.leave.native_menu("no prompts yet", failed=True)
+
+    def _first_words(self) -> bool:
+        """Whether they have audio."""
+        back = came_back(self)
+        return self.say(back) if back else self.consent.greet()
 
     # -- what happens to it: other greenlets only put into the mailbox
 
-    def _post(self, handle: Callable[..., None], *args: Any) -> None:
+    def post(self, handle: Callable[..., None], *args: Any) -> None:
+        """handle(*args) on the call's greenlet, in its turn."""
         if not self._mailbox.post(handle, *args):
             log.error("%s: mailbox full", self.uuid)
 
     def _on_worker(self, epoch: int, attempt: int, message: Message) -> None:
         if self._blindfold is None or not self._blindfold.hides(message):
-            self._post(self.assistant.on_worker, epoch, attempt, message)
+            self.post(self.assistant.on_worker, epoch, attempt, message)
 
     def _on_speech(self, event: SpeechEvent) -> None:
         if isinstance(event, SpeechStarted) and self.state in (State.SPEAKING, State.THINKING):
             # At once, on the clock: nothing this call waits for may delay the silence.
             self.assistant.cut_off(time.monotonic())
-        self._post(self._on_speech_event, event)
+        self.post(self._on_speech_event, event)
 
     def _on_played(self) -> None:
-        self._post(self.played)
+        self.post(self.played)
 
     def key(self, digit: str) -> None:
         """This and what follows: see doors.Ears."""
-        self._post(self._on_key, digit)
+        self.post(self._on_key, digit)
 
     def hung_up(self) -> None:
-        self._post(self._on_hangup)
+        self.post(self._on_hangup)
 
     def over(self, cause: str, disposition: str) -> None:
-        self._post(self.leave.on_hung_up, cause, disposition)
+        self.post(self.leave.on_hung_up, cause, disposition)
 
     def media_gone(self, reason: str) -> None:
-        self._post(self._on_media_gone, reason)
+        self.post(self._on_media_gone, reason)
 
     def taken(self) -> None:
-        self._post(self._on_taken)
+        self.post(self._on_taken)
 
     def redis(self, healthy: bool) -> None:
         """Redis stopped working, or works again."""
-        self._post(self.assistant.on_redis, healthy)
+        self.post(self.assistant.on_redis, healthy)
 
     def dead(self, names: set[str]) -> None:
         """These workers are gone."""
-        self._post(self.assistant.on_dead, names)
+        self.post(self.assistant.on_dead, names)
 
     def send_away(self, reason: str) -> None:
         """The listener ends: FreeSWITCH's own menu takes the caller."""
-        self._post(self.leave.native_menu, reason, False)
+        self.post(self.leave.native_menu, reason, False)
 
     def over_and_told(self) -> bool:
         """The connection has ended, and all that came before its end was dealt with."""

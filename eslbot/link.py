@@ -23,6 +23,7 @@ from gevent.queue import Full, Queue
 from eslbot import ai_off
 from eslbot.chaos import live as chaos
 from eslbot.outbox import Outbox
+from eslbot.transfer_caps import TransferCaps
 from workers import streams
 from workers.bot import Bot
 from workers.messages import Message, MessageError, Stage, Turn, decode
@@ -74,6 +75,7 @@ class Link:
         self.workers: dict[str, list[dict[str, Any]]] = {stage: [] for stage in streams.STAGES}
         self.outbox = Outbox(client, listener, records_backlog)
         self._client = client
+        self._caps = TransferCaps(client)
         self._bots = bots
         self._ttl_s = ttl_s
         self._on_health = on_health
@@ -124,6 +126,10 @@ class Link:
     def alive(self, names: list[str]) -> set[str]:
         """Which of these workers live. Waits for Redis. Raises redis.RedisError."""
         return streams.alive(self._client, names)
+
+    def may_transfer(self, destination: str, limit: int) -> bool:
+        """Whether one more caller may go there in this hour; it then counts. Waits for Redis."""
+        return self._caps.take(destination, limit)
 
     # -- what calls use; nothing here waits
 

@@ -30,13 +30,13 @@ SHARED = "~eslbot:breaker:* ~eslbot:chaos*"
 RULES = {
     LISTENER: [
         TURNS, SHARED, "~eslbot:log:* ~eslbot:listener:* ~eslbot:records ~eslbot:calls",
-        "~eslbot:variant:*",
+        "~eslbot:variant:* ~eslbot:transfers:*",
         "~eslbot:ai-off",
         *(f"~rq:queue:{stage}" for stage in STAGES), "~rq:queues ~rq:job:*",
         CONNECTION, SCRIPTS, "+info|server",  # `eslbot check` asks for the version
         "+get +set +mget +del +expire +scan +sadd +xadd +xread +xtrim +xlen +xrange +xdel",
         "+rpush +lpush +ltrim +lrange +llen +lindex +hgetall +zadd",
-        "+zremrangebyscore +zremrangebyrank",
+        "+zcard +zremrangebyscore +zremrangebyrank +pexpire",
     ],
     WORKER: [
         TURNS, SHARED, "~eslbot:probed:* ~rq:* &rq:pubsub:*",

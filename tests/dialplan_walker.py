@@ -10,10 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from xml.etree import ElementTree
 
 SILENCE = "."  # among the keys: the caller waits until the time is up
 MAX_HOPS = 70
+TIMES = {"wday", "year", "mon", "mday", "time-of-day"}
 
 
 @dataclass
@@ -37,8 +39,23 @@ class Walker:
         assert len(contexts) == 1
         self._extensions = contexts[0].findall("extension")
 
-    def walk(self, extension: str, keys: str, variables: Mapping[str, str]) -> Walk:
-        """From an extension until the caller is transferred out of the context's own ones."""
+    def walk(
+        self,
+        extension: str,
+        keys: str,
+        variables: Mapping[str, str],
+        *,
+        there: str = "",
+        stop_at: str = "",
+        deflected: Mapping[str, str] | None = None,
+    ) -> Walk:
+        """From an extension until the caller is transferred out of the context's own ones, to
+        stop_at, or hung up.
+
+        there: what the clock shows in the channel's time zone, YYYY-MM-DD HH:MM:SS. deflected: what
+        is on the channel after a REFER. A bridge finds nobody.
+        """
+        self._there, self._deflected = there, deflected or {}
         walk = Walk(extension, self._context, {"uuid": "a-call", **variables})
         caller = iter(keys)
         while walk.context == self._context:
@@ -47,6 +64,8 @@ class Walker:
                 return walk
             if not self._execute(actions, walk, caller):
                 raise AssertionError(f"{walk.extension}: the caller falls out at the end")
+            if walk.applications[-1][0] == "hangup" or (stop_at and walk.extension == stop_at):
+                return walk
             walk.hops += 1
             assert walk.hops < MAX_HOPS, "the walk does not end"
         return walk
@@ -56,7 +75,7 @@ class Walker:
             actions: list[tuple[str, str]] = []
             proceed = False
             for condition in extension.findall("condition"):
-                assert set(condition.keys()) <= {"field", "expression"}
+                assert set(condition.keys()) <= {"field", "expression", *TIMES}
                 proceed = self._holds(condition, walk)
                 tag = "action" if proceed else "anti-action"
                 found = [
@@ -74,7 +93,7 @@ class Walker:
     def _holds(self, condition: ElementTree.Element, walk: Walk) -> bool:
         name = condition.get("field")
         if name is None:
-            return True
+            return self._is_time(condition, walk)
         if name == "destination_number":
             value = walk.extension
         else:
@@ -87,6 +106,22 @@ class Walker:
         assert "(" not in expression or name == "${eslbot_entry}"
         return re.search(expression, value) is not None
 
+    def _is_time(self, condition: ElementTree.Element, walk: Walk) -> bool:
+        """As switch_xml_std_datetime_check() in switch_xml.c, by a clock of the test's."""
+        if not set(condition.keys()) & TIMES:
+            return True
+        assert walk.variables.get("timezone")
+        there = datetime.fromisoformat(self._there)
+        span = condition.get("time-of-day", "00:00:00-23:59:59").split("-")
+        shows = {
+            "wday": str(there.isoweekday() % 7 + 1),
+            "year": str(there.year),
+            "mon": str(there.month),
+            "mday": str(there.day),
+        }
+        fits = all(condition.get(name, value) == value for name, value in shows.items())
+        return fits and span[0] <= there.strftime("%H:%M:%S") <= span[1]
+
     def _execute(self, actions: list[tuple[str, str]], walk: Walk, caller: Iterator[str]) -> bool:
         """Run what was queued; True when the call was transferred."""
         for application, data in actions:
@@ -94,6 +129,10 @@ class Walker:
             if application == "set":
                 name, _, value = data.partition("=")
                 walk.variables[name] = _expand(value, walk.variables)
+            elif application == "hangup":
+                return True
+            elif application == "deflect":
+                walk.variables |= self._deflected
             elif application == "unset":
                 walk.variables.pop(data, None)
             elif application == "playback":
@@ -106,7 +145,7 @@ class Walker:
                 return True
             else:
                 # What the way in needs has no effect on the walk: no listener takes the call.
-                assert application in ("answer", "sched_transfer", "socket"), application
+                assert application in ("answer", "sched_transfer", "socket", "bridge", "sleep")
         return False
 
 

@@ -86,6 +86,7 @@ TIME_OF_DAY = {
     "eslbot/outbox.py",
     "eslbot/promotion.py",
     "eslbot/prompts.py",
+    "eslbot/transfers.py",  # business hours, and the age of a file
     "eslbot/today.py",
     "eslbot/records/command.py",
     "eslbot/records/courier.py",
@@ -96,6 +97,7 @@ TIME_OF_DAY = {
     "eslbot/chaos/told.py",
     "eslbot/monitor.py",
     "eslbot/switch/events.py",
+    "workers/acting.py",  # business hours
     "eslbot/traces.py",
     "workers/streams.py",
     "workers/tts/cache.py",

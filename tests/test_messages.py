@@ -22,6 +22,7 @@ from workers.messages import (
     Message,
     MessageError,
     Partial,
+    Proceed,
     Sentence,
     SentencesEnd,
     Speech,
@@ -29,6 +30,8 @@ from workers.messages import (
     Started,
     Step,
     Turn,
+    Worked,
+    Working,
     decode,
     encode,
     turn_from_json,
@@ -55,6 +58,9 @@ EXAMPLES = [
     Decision(DialogState()),
     Speech(1, 2, b"\x00\xff" * 160),
     SpeechEnd(1, last=True),
+    Working("balance", "0123456789abcdef"),
+    Proceed(1, "0123456789abcdef", "call-7", go=True),
+    Worked("balance", "ok", 200, 41),
     Failed("llm", "the provider answered 503"),
 ]
 

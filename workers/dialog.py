@@ -222,23 +222,31 @@ def _finish(bot: Bot, intent: Intent, slots: Mapping[str, str], before: DialogSt
     state = replace(before, slots=dict(slots), asked=None, misses=0)
     if intent.lookup and slots[intent.lookup.key] not in bot.tables[intent.lookup.table]:
         return _missing(bot, intent, intent.lookup, state, before)
-    name = before.intent or ""
-    told = summary.with_step(bot, state.summary, name, slots)
-    state = replace(state, last=before.intent, summary=told)
+    if intent.tool:  # acting.py goes on from here
+        return Outcome((), Decision(replace(state, misses=before.misses), "tool"))
+    return done(bot, intent, intent.answer or "", state)
+
+
+def done(bot: Bot, intent: Intent, answer: str, state: DialogState) -> Outcome:
+    """The open intent has come to its end; answer may hold placeholders of slots."""
+    name = state.intent or ""
+    told = summary.with_step(bot, state.summary, name, state.slots)
+    state = replace(state, last=state.intent, summary=told, misses=0)
     if intent.transfer:
         return transfer(bot, state, intent.transfer)
     # Nothing of it is open any more: a menu that takes over later must not go on with it.
-    done = replace(state, intent=None)
+    closed = replace(state, intent=None)
     if intent.language:
         bot = bot.speaking(intent.language)
         intent = bot.intents[name]
-        done = replace(done, language=bot.language)
-    answer = _fill(bot, intent, intent.answer or "", state)
+        answer = intent.answer or ""
+        closed = replace(closed, language=bot.language)
+    words = _fill(bot, intent, answer, state)
     if intent.hangup:
-        return Outcome((answer,), Decision(done, "hangup"))
-    if intent.language and not done.pending:
-        return Outcome((answer,), Decision(done))
-    return _go_on(bot, done, (answer,))
+        return Outcome((words,), Decision(closed, "hangup"))
+    if intent.language and not closed.pending:
+        return Outcome((words,), Decision(closed))
+    return _go_on(bot, closed, (words,))
 
 
 def _go_on(bot: Bot, state: DialogState, told: tuple[str, ...]) -> Outcome:

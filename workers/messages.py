@@ -8,7 +8,8 @@
 
 All goes through the listener, which owns the turn: where a stage is tried twice, it alone says
 whose result counts. Each stage also says Started and, where it gives up, Failed; Cancel goes
-from the listener to a stage.
+from the listener to a stage. Before llm calls a tool of the bot's it says Working and waits for the
+listener's Proceed; what came of it is Worked.
 
 A message is one stream entry: field `t` names its type, the others are its own. Bytes cross
 as they are, text as UTF-8, numbers as decimal text, the rest as JSON. On the listener's own
@@ -29,7 +30,8 @@ MAX_PCM_BYTES = 64_000  # four seconds at 8 kHz: no single entry is larger
 ALL = -1  # attempts of a turn
 
 Stage = Literal["stt", "llm", "tts"]
-Action = Literal["none", "transfer", "menu", "hangup"]
+# tool: what the open intent ends in has to be done first; it never leaves the worker.
+Action = Literal["none", "transfer", "menu", "hangup", "tool"]
 
 
 class MessageError(Exception):
@@ -168,6 +170,36 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class Working:
+    """A worker is about to call a tool of the bot, and waits for Proceed. act: names what is to be
+    done, the same for each attempt at it."""
+
+    tool: str
+    act: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proceed:
+    """The listener's word on Working, for one attempt. key: under which it is done. go False: it
+    may have been done already, by an attempt that broke off."""
+
+    attempt: int
+    act: str
+    key: str
+    go: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """What became of a tool's call: see acting.Result. code: of HTTP, 0: none came."""
+
+    tool: str
+    status: str
+    code: int
+    ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Speech:
     """Audio of a sentence, L16 mono 8000 Hz; seq counts from 0 within the sentence."""
 
@@ -202,6 +234,9 @@ Message = (
     | Sentence
     | SentencesEnd
     | Decision
+    | Working
+    | Proceed
+    | Worked
     | Speech
     | SpeechEnd
     | Failed

@@ -14,6 +14,7 @@
                                         JSON; expires in seconds
     eslbot:alive:NAME           string  that worker lives; expires in ALIVE_MS
     eslbot:listener:NAME        string  a listener's calls and state, JSON; expires in seconds
+    eslbot:transfers:NAME       zset    callers sent to a destination in the last hour; expires
     eslbot:breaker:PROVIDER     hash    see breaker.py; expires
     eslbot:variant:BOT          list    which variants were promoted, and why, the latest first,
                                         JSON; bounded, see eslbot/promotion.py
@@ -242,6 +243,7 @@ def queue_states(client: redis.Redis) -> dict[Stage, QueueState]:
     answers = pipe.execute()
     jobs, first = answers[0::2], answers[1::2]
     for job in first:
+        # Of an empty queue a job that is none: an empty key is nobody's to read, by Redis' ACL.
         pipe.hget(Job.key_for(_text(job) if job else "none"), "enqueued_at")
     since = pipe.execute()
     now = datetime.now(UTC)

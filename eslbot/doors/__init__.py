@@ -20,6 +20,7 @@ from typing import Any, Protocol
 # Labels of the metrics.
 KINDS = ("freeswitch", "stream", "fork", "audiosocket", "browser")
 DIGITS = frozenset("0123456789*#ABCD")
+REACH = "eslbot_reach_"
 
 
 class DoorError(Exception):
@@ -85,7 +86,9 @@ class Target(Protocol):
     """One of the bot's destinations."""
 
     @property
-    def extension(self) -> str: ...
+    def extension(self) -> str | None:
+        """None: the dialplan reaches him in a way of its own, at REACH and his name."""
+
     @property
     def context(self) -> str: ...
 
@@ -136,8 +139,9 @@ class Door(Protocol):
     def set_variables(self, values: Mapping[str, str]) -> None:
         """Onto the call, for whoever gets it; does not wait."""
 
-    def transfer(self, name: str, target: Target) -> None:
-        """Give the caller to one of the bot's destinations."""
+    def transfer(self, name: str, target: Target, values: Mapping[str, str]) -> None:
+        """Give the caller to one of the bot's destinations, with these variables for who takes
+        him."""
 
     def native_menu(self) -> None:
         """Give the caller to the switch's own menu."""

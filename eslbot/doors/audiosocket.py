@@ -18,7 +18,7 @@ from typing import Any
 
 import gevent
 
-from eslbot.doors import Ears, NotOurs, Port, Target
+from eslbot.doors import REACH, Ears, NotOurs, Port, Target
 from eslbot.doors import audiosocket_wire as wire
 from eslbot.doors.audiosocket_wire import WireError
 from eslbot.doors.outflow import Outflow
@@ -191,8 +191,9 @@ class AudioSocketDoor(TcpDoor):
             self._shelve("menu")  # where it was not the caller, the dialplan goes on
         super()._gone()
 
-    def transfer(self, name: str, target: Target) -> None:
-        self._end("transferred", eslbot_extension=target.extension, eslbot_context=target.context)
+    def transfer(self, name: str, target: Target, values: Mapping[str, str]) -> None:
+        extension = target.extension or f"{REACH}{name}"
+        self._end("transferred", eslbot_extension=extension, eslbot_context=target.context)
         self.close()
 
     def native_menu(self) -> None:

@@ -144,7 +144,7 @@ class BrowserDoor(TcpDoor):
     def network(self) -> dict[str, int]:
         return {} if self._network_ms is None else {"network_ms": self._network_ms}
 
-    def transfer(self, name: str, target: Target) -> None:
+    def transfer(self, name: str, target: Target, values: Mapping[str, str]) -> None:
         self._say(
             "transfer",
             {"destination": name, "extension": target.extension, "context": target.context},

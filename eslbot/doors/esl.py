@@ -15,7 +15,7 @@ from typing import Any
 import gevent
 
 from eslbot import call_secret
-from eslbot.doors import DIGITS, DoorError, Ears, Flag, NotOurs, Port, Target
+from eslbot.doors import DIGITS, REACH, DoorError, Ears, Flag, NotOurs, Port, Target
 from eslbot.doors.modules import MODULES, Module, ModulePort, Tickets
 from eslbot.esl import Event
 from eslbot.media.unicast import MediaError, Unicast
@@ -189,9 +189,12 @@ class EslDoor:
     def set_variables(self, values: Mapping[str, str]) -> None:
         self.session.post_variables(values, self._wait_s)
 
-    def transfer(self, name: str, target: Target) -> None:
+    def transfer(self, name: str, target: Target, values: Mapping[str, str]) -> None:
         self._stop_module()
-        self.session.transfer(target.extension, target.context, self._wait_s)
+        extension, context = target.extension, target.context
+        if extension is None:
+            extension, context = f"{REACH}{name}", self._settings.context
+        self.session.transfer(extension, context, self._wait_s, values)
 
     def native_menu(self) -> None:
         settings = self._settings

@@ -8,8 +8,11 @@ from typing import Annotated, Self
 
 from pydantic import Field, PrivateAttr, StringConstraints, field_validator, model_validator
 
+from workers.bot import destinations, tools
 from workers.bot.agreement import OURS, agree, spoken
-from workers.bot.flow import Destination, Intent
+from workers.bot.destinations import Destination
+from workers.bot.flow import Intent
+from workers.bot.hours import Hours
 from workers.bot.knowledge import Knowledge
 from workers.bot.ladder import Ladder
 from workers.bot.languages import difference, pick
@@ -20,6 +23,7 @@ from workers.bot.routes import Route
 from workers.bot.rules import Rule, Signals
 from workers.bot.slot import Slot
 from workers.bot.texts import PLACEHOLDER, Language, Model, Name, Phrase, known
+from workers.bot.tools import Tool
 from workers.bot.variants import Variants
 from workers.bot.webhooks import Webhook
 
@@ -61,8 +65,10 @@ class Bot(Model):
     webhooks: dict[Name, Webhook] = Field(default_factory=dict, max_length=20)
     slots: dict[Name, Slot] = Field(default_factory=dict)
     tables: dict[Name, dict[str, dict[Name, Phrase]]] = Field(default_factory=dict)
+    tools: dict[Name, Tool] = Field(default_factory=dict, max_length=50)
     intents: dict[Name, Intent] = Field(min_length=1, max_length=200)
     destinations: dict[Name, Destination] = Field(min_length=1, max_length=100)
+    hours: dict[Name, Hours] = Field(default_factory=dict, max_length=50)
     menu: Menu
     knowledge: Knowledge | None = None
     routes: tuple[Route, ...] = Field((), max_length=20)
@@ -73,6 +79,8 @@ class Bot(Model):
 
     @model_validator(mode="after")
     def _references(self) -> Self:
+        tools.check(self.tools, self.slots)
+        destinations.check(self.destinations, self.hours)
         for name, intent in self.intents.items():
             at = f"intents.{name}"
             for slot in intent.slots:
@@ -84,6 +92,14 @@ class Bot(Model):
                     raise ValueError(f"{at}.lookup.key: {intent.lookup.key} is a secret slot")
             if intent.language and self.languages:
                 known(intent.language, {self.language, *self.languages}, f"{at}.language")
+            if intent.tool:
+                known(intent.tool, self.tools, f"{at}.tool")
+                tool = self.tools[intent.tool]
+                tools.check_use(tool, f"{at}.tool", intent.slots, self.slots)
+                if not (intent.answer or tool.say):
+                    raise ValueError(
+                        f"{at}.answer: neither it nor tools.{intent.tool}.say is there"
+                    )
             known(intent.destination, self.destinations, f"{at}.destination")
             if intent.transfer:
                 known(intent.transfer, self.destinations, f"{at}.transfer")
@@ -156,7 +172,12 @@ class Bot(Model):
             plain[f"slots.{name}.ask"] = slot.ask
             plain[f"slots.{name}.ask_keypad"] = slot.ask_keypad or ""
             plain[f"slots.{name}.retry"] = slot.retry or ""
-        plain |= {f"destinations.{name}.say": d.say for name, d in self.destinations.items()}
+        for name, destination in self.destinations.items():
+            plain[f"destinations.{name}"] = " ".join(destination.fixed_phrases)
+            plain[f"destinations.{name}.whisper"] = PLACEHOLDER.sub("", destination.whisper or "")
+        for name, tool in self.tools.items():
+            plain[f"tools.{name}"] = " ".join(tool.fixed_phrases)
+            plain[f"tools.{name}.say"] = PLACEHOLDER.sub("", tool.say or "")
         for name, intent in self.intents.items():
             plain[f"intents.{name}.title"] = intent.title or ""
             filled = {"answer": intent.answer, "confirm": intent.confirm}
@@ -172,6 +193,8 @@ class Bot(Model):
                 known(word, intent.slots, at)
                 if self.slots[word].secret:
                     raise ValueError(f"{at}: {{{word}}} is a secret slot, and never said")
+            elif word == intent.tool:
+                known(field, self.tools[word].result, at)
             elif intent.lookup is None or intent.lookup.table != word:
                 raise ValueError(f"{at}: {{{word}.{field}}} needs a lookup in table {word}")
             elif any(field not in row for row in self.tables[word].values()):
@@ -189,7 +212,8 @@ class Bot(Model):
         for slot in self.slots.values():
             texts += [slot.ask, slot.ask_keypad or slot.ask, slot.retry or slot.ask]
         texts += [i.fixed_answer for i in self.intents.values() if i.fixed_answer]
-        texts += [d.say for d in self.destinations.values()]
+        texts += [text for d in self.destinations.values() for text in d.fixed_phrases]
+        texts += [text for tool in self.tools.values() for text in tool.fixed_phrases]
         texts += self.ladder.filler.say
         texts += [rule.say for rule in self.rules.values() if rule.say]
         texts += [self.recording.consent] if self.recording else []

@@ -1,4 +1,4 @@
-"""Intents and destinations: what a caller can want, and where it leads."""
+"""Intents: what a caller can want, and what it comes to."""
 
 from __future__ import annotations
 
@@ -6,15 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from workers.bot.texts import PLACEHOLDER, Context, Extension, Language, Model, Name, Phrase
-
-
-class Destination(Model):
-    """Somewhere a caller can be sent: an extension in a FreeSWITCH dialplan context."""
-
-    extension: Extension
-    context: Context = "default"
-    say: Phrase
+from workers.bot.texts import PLACEHOLDER, Language, Model, Name, Phrase
 
 
 class Lookup(Model):
@@ -26,7 +18,7 @@ class Lookup(Model):
 
 
 class Intent(Model):
-    """What a caller can want. Ends in an answer, or in a transfer.
+    """What a caller can want. Ends in an answer, in a tool and what it answers, or in a transfer.
 
     title: how the bot calls it, "your balance". about: the slot that "it" stands for, "when will
     it arrive": a value given for another intent serves this one, and makes it more likely.
@@ -40,6 +32,8 @@ class Intent(Model):
     lookup: Lookup | None = None
     confirm: Phrase | None = None
     answer: Phrase | None = None
+    # Done first; the answer, or else the tool's `say`, tells what came of it: {tool.field}.
+    tool: Name | None = None
     transfer: Name | None = None
     language: Language | None = None
     # The call ends after the answer.
@@ -49,9 +43,11 @@ class Intent(Model):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if (self.answer is None) == (self.transfer is None):
+        if self.tool and (self.transfer or self.lookup or self.language):
+            raise ValueError("a tool goes with an answer, and with no transfer, lookup or language")
+        if not self.tool and (self.answer is None) == (self.transfer is None):
             raise ValueError("give either answer or transfer")
-        if self.hangup and self.answer is None:
+        if self.hangup and self.answer is None and not self.tool:
             raise ValueError("hangup needs an answer")
         if self.language and (self.answer is None or self.slots or self.hangup):
             raise ValueError("a language needs an answer, and no slots and no hangup")
@@ -62,6 +58,8 @@ class Intent(Model):
     @property
     def fixed_answer(self) -> str | None:
         """The answer if it is the same for every caller: a menu can play it from a file."""
-        if self.answer is None or self.slots or self.language or PLACEHOLDER.search(self.answer):
+        if self.answer is None or self.slots or self.tool or self.language:
+            return None
+        if PLACEHOLDER.search(self.answer):
             return None
         return self.answer

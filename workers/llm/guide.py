@@ -15,11 +15,12 @@ from contextlib import closing
 from dataclasses import replace
 
 from workers import dialog
+from workers.acting import Result, ToolCall
 from workers.bot import Bot
 from workers.bot.rules import Rule
 from workers.knowledge.index import Hit
 from workers.knowledge.library import Library
-from workers.llm.engine import LlmEngine, LlmError, Request
+from workers.llm.engine import LlmEngine, LlmError, Reply, Request
 from workers.llm.from_knowledge import asks_for_source
 from workers.llm.marks import Marks
 from workers.llm.moods import Mood, at_least, labelled, mood
@@ -45,7 +46,7 @@ def guided(
     library: Library | None = None,
     interruptions: int = 0,
     ruled: tuple[str, ...] = (),
-) -> Iterator[str | Decision]:
+) -> Reply:
     """As engine.reply(). ruled: rules that have acted in this call. Raises LlmError."""
     if request.keyed:
         yield from engine.reply(request, timeout_s)
@@ -60,8 +61,18 @@ def guided(
     notes = _notes(request.bot, passages) if reads else []
     asked = replace(request, passages=passages, notes=(*request.notes, *notes))
     marks = Marks(run.label)
-    with closing(engine.reply(asked, timeout_s)) as pieces:  # type: ignore[type-var]
-        for piece in pieces:
+    with closing(engine.reply(asked, timeout_s)) as pieces:
+        result: Result | None = None
+        while True:
+            try:
+                piece = next(pieces) if result is None else pieces.send(result)
+            except StopIteration:
+                break
+            result = None
+            if isinstance(piece, ToolCall):
+                yield from run.spoken(marks.flush())
+                result = yield piece
+                continue
             if isinstance(piece, Decision):
                 yield from run.spoken(marks.flush())
                 yield from run.act(late=True)

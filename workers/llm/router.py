@@ -14,14 +14,14 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from workers.acting import Result
 from workers.bot import Bot
 from workers.bot.routes import Turns
 from workers.breaker import Breaker, provider_failed
-from workers.llm.engine import LlmError, Request
+from workers.llm.engine import LlmError, Reply, Request
 from workers.llm.matcher import Match, Matcher
 from workers.messages import Decision
 from workers.spoken import words
@@ -52,18 +52,16 @@ class RoutedLlm:
         if bot.routes:
             self._matcher(bot)
 
-    def reply(self, request: Request, timeout_s: float) -> Iterator[str | Decision]:
+    def reply(self, request: Request, timeout_s: float) -> Reply:
         """See engine.py. Each Decision says which model it is of."""
         deadline = time.monotonic() + timeout_s
         route = self.route(request)
         if route == "local" and not _closed(self._local):
             route = "strong"
         if route == "strong" and _closed(self._strong):
-            begun = False
+            begun: list[bool] = []
             try:
-                for piece in _counted(self._strong, request, timeout_s):
-                    begun = True
-                    yield _of(piece, "strong")
+                yield from _of(_counted(self._strong, request, timeout_s), "strong", begun)
                 return
             except LlmError as error:
                 if begun or not _closed(self._local):
@@ -71,8 +69,8 @@ class RoutedLlm:
                 log.warning("the strong model: %s; the local one answers", error)
                 route = "local after strong"
         left_s = max(0.1, deadline - time.monotonic())
-        for piece in _counted(self._local, request, left_s):
-            yield _of(piece, "local" if route == "local" else "local after strong")
+        name = "local" if route == "local" else "local after strong"
+        yield from _of(_counted(self._local, request, left_s), name, [])
 
     def route(self, request: Request) -> str:
         """ "local" or "strong", as the bot's first route that fits says."""
@@ -152,7 +150,7 @@ def _closed(level: Level) -> bool:
     return level.breaker is None or level.breaker.closed()
 
 
-def _counted(level: Level, request: Request, timeout_s: float) -> Iterator[Any]:
+def _counted(level: Level, request: Request, timeout_s: float) -> Reply:
     """The engine's reply; how it went is told to its breaker."""
     try:
         yield from level.engine.reply(request, timeout_s)
@@ -164,5 +162,13 @@ def _counted(level: Level, request: Request, timeout_s: float) -> Iterator[Any]:
         level.breaker.succeeded()
 
 
-def _of(piece: str | Decision, route: str) -> str | Decision:
-    return replace(piece, route=route) if isinstance(piece, Decision) else piece
+def _of(pieces: Reply, route: str, begun: list[bool]) -> Reply:
+    """The same, each Decision with the route that it is of; begun: not empty once there is any."""
+    result: Result | None = None
+    while True:
+        try:
+            piece = next(pieces) if result is None else pieces.send(result)
+        except StopIteration:
+            return
+        begun.append(True)
+        result = yield replace(piece, route=route) if isinstance(piece, Decision) else piece

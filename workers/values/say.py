@@ -82,3 +82,15 @@ def _amount(value: str, primary: str) -> str:
     if primary == "de":
         return f"{whole} {int(cents)}"
     return f"{whole} and {int(cents)} {small}" if units != "0" else f"{int(cents)} {small}"
+
+
+def spoken(kind: str, value: str, language: str, today: str = "") -> str:
+    """A value of a type, written as a slot of that type has it."""
+    primary = language.lower().replace("_", "-").partition("-")[0]
+    if kind == "digits":
+        return " ".join(value)
+    if kind == "date":
+        return _date(value, primary, today)
+    if kind == "time":
+        return _time(value, primary)
+    return _amount(value, primary) if kind == "amount" else value
