@@ -57,7 +57,7 @@ RULES = {
     CONSOLE: [
         "~eslbot:log:* ~eslbot:calls ~eslbot:listener:* ~eslbot:worker:* ~eslbot:alive:*",
         "~eslbot:breaker:* ~eslbot:chaos ~eslbot:ai-off* ~rq:queue:* ~rq:job:*",
-        CONNECTION, "+info +time +get +mget +scan +zrevrange +xread +xrange +xadd +llen +lindex",
+        CONNECTION, "+info +time +get +mget +scan +zrevrange +xread +xrange +llen +lindex",
         "+hget +hgetall +hlen +hset +hdel +lpush +ltrim +lrange +multi +exec +discard",
     ],
 }  # fmt: skip

@@ -191,9 +191,11 @@ def likeness(heard: np.ndarray, piece: np.ndarray) -> float:
 
 
 def go(page: Browser, view: str) -> None:
-    page.run(f"location.hash = '#/{view}'")
-    page.until(f"document.querySelector('[data-view={view.split('/')[0]}][aria-current]') "
-               "&& !!document.querySelector('main h1')", 20)  # fmt: skip
+    shown = "call" if view.startswith("calls/") else view
+    page.run("delete document.querySelector('main').dataset.view")
+    page.run(f"location.hash === '#/{view}' ? dispatchEvent(new HashChangeEvent('hashchange')) "
+             f": (location.hash = '#/{view}')")  # fmt: skip
+    page.until(f"!!document.querySelector('main[data-view={shown}] h1')", 20)
 
 
 def hang_up(page: Browser) -> None:

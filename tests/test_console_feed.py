@@ -285,4 +285,4 @@ def test_half_written_things_do_no_harm(client: redis.Redis):
     client.rpush("rq:queue:stt", "gone")
     client.hset("eslbot:breaker:x", "until", "soon")
     found = health.look(client, 0.0)
-    assert found["queues"][0] == {"name": "stt", "jobs": 1, "age_s": None}
+    assert found["queues"][0] == {"name": "stt", "jobs": 1, "age_s": 0.0}

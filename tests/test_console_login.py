@@ -209,7 +209,7 @@ def test_an_order_of_our_own_page_counts(page: Page, client: redis.Redis):
 
 @pytest.mark.parametrize(
     "origin",
-    [None, "null", "http://evil.example", "http://127.0.0.1:9999", "https://127.0.0.1:8085",
+    [None, "null", "http://evil.example", "http://127.0.0.1:9999", "https://127.0.0.1:8086",
      "http://127.0.0.1:8085.evil.example"],
 )  # fmt: skip
 def test_an_order_of_another_page_does_not(page: Page, client: redis.Redis, origin: str | None):
@@ -229,6 +229,13 @@ def test_an_order_without_the_sessions_token_does_not(page: Page, client: redis.
 def test_the_token_of_another_session_does_not_count(client: redis.Redis, page: Page):
     page.enter()
     assert page.send("POST", "/api/ai-off", {}, csrf=page.gate.open().csrf).status_code == 403
+
+
+def test_behind_a_proxy_that_speaks_tls_the_page_is_still_ours(client: redis.Redis, page: Page):
+    page.enter()
+    assert page.send("POST", "/api/ai-off", {}, HERE.replace("http", "https")).status_code == 201
+    secure = Page(client, TOKEN, secure=True)
+    assert secure.send("POST", "/login", {"token": TOKEN}, HERE).status_code == 403
 
 
 def test_a_login_of_another_page_does_not_count(locked: Page):

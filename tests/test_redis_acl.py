@@ -283,6 +283,7 @@ def test_every_key_of_the_layout_is_somebodys():
 
 
 def test_the_console_reads_and_orders_and_does_no_more(house: House, passwords: dict[str, str]):
+    denied(house)  # of tests before
     client = as_user(house, CONSOLE, passwords[CONSOLE])
     call = house.dial()
     Caller(call).wait_bot()

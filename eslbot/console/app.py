@@ -145,9 +145,7 @@ class App:
         return self._gate.session(request.cookies.get(self._cookie))
 
     def _of_us(self, request: Request) -> bool:
-        scheme = "https" if self._secure else request.scheme
-        origin = request.headers.get("Origin")
-        return same_origin(origin, scheme.replace("ws", "http"), request.host)
+        return same_origin(request.headers.get("Origin"), request.host, self._secure)
 
     def _check(self, request: Request, session: Session | None, endpoint: str) -> None:
         """Raises Refused: an order that no page of ours gave."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 import redis
@@ -14,7 +13,6 @@ from workers import streams
 MAX_SHOWN = 200  # of each kind
 BREAKER = "eslbot:breaker:"
 CHAOS = "eslbot:chaos"
-# Workers whose heart has not beaten for this long are shown as mute.
 LATE_AGE_S = 2.0  # a job that waits longer means that workers are short
 
 
@@ -28,7 +26,7 @@ def look(client: redis.Redis, lag_ms: float) -> dict[str, Any]:
         found["redis"] = _redis(client, ping_ms)
         found["listeners"] = _named(client, streams.listener_key(""))
         found["workers"] = _workers(client)
-        found["queues"] = [_queue(client, stage) for stage in streams.STAGES]
+        found["queues"] = _queues(client)
         found["breakers"] = _breakers(client)
         found["chaos"] = _json(client.get(CHAOS))
     except redis.RedisError as error:
@@ -89,26 +87,12 @@ def _workers(client: redis.Redis) -> list[dict[str, Any]]:
     return found
 
 
-def _queue(client: redis.Redis, stage: str) -> dict[str, Any]:
+def _queues(client: redis.Redis) -> list[dict[str, Any]]:
     """age_s: of the job that waits longest; None: none waits."""
-    key = f"rq:queue:{stage}"
-    first: Any = client.lindex(key, 0)
-    age_s = None
-    if first is not None:
-        raw: Any = client.hget(f"rq:job:{first.decode()}", "enqueued_at")
-        age_s = _age_s(raw)
-    return {"name": stage, "jobs": client.llen(key), "age_s": age_s}
-
-
-def _age_s(raw: bytes | None) -> float | None:
-    if raw is None:
-        return None  # it has expired
-    try:
-        at = datetime.fromisoformat(raw.decode().replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return max(0.0, round((datetime.now(UTC) - at).total_seconds(), 3))
+    return [
+        {"name": stage, "jobs": jobs, "age_s": round(oldest_s, 3) if jobs else None}
+        for stage, (jobs, oldest_s) in streams.queue_states(client).items()
+    ]
 
 
 def _breakers(client: redis.Redis) -> list[dict[str, Any]]:

@@ -66,9 +66,11 @@ def host_of(authority: str) -> str:
         return ""
 
 
-def same_origin(origin: str | None, scheme: str, authority: str) -> bool:
-    """Whether a request comes from a page of ours; whoever names no origin is none."""
-    return bool(authority) and origin == f"{scheme}://{authority}"
+def same_origin(origin: str | None, authority: str, secure: bool) -> bool:
+    """Whether a request comes from a page of ours; whoever names no origin is none. Where this
+    process does not speak TLS itself, a proxy in front may."""
+    schemes = ("https",) if secure else ("http", "https")
+    return bool(authority) and origin in [f"{scheme}://{authority}" for scheme in schemes]
 
 
 @dataclass(slots=True)

@@ -43,6 +43,7 @@ async function show() {
   document.title = `${VIEWS[view].title} · eslbot`;
   const module = await import(`./view-${one}.js`);
   replace(main);
+  main.dataset.view = one;
   leave = module.show(main, who, decodeURIComponent(rest.join("/"))) ?? null;
   main.scrollTo(0, 0);
   if (document.activeElement?.closest("#nav")) main.focus();
