@@ -132,7 +132,6 @@ def _dispatch(house: House, hop: Callable[[], None], effort: Effort) -> Part:
     """Until the worker's body says Started on the listener's stream: that is a hop, too."""
     jobs = 2 * effort.scale
     client = house.redis.client(4)
-    queues = streams.queues(client)
     bot = load(ROOT / "eslbot" / "bots" / "energy.yaml")
     streams.put_bot(client, bot)
     until(lambda: house.ready("llm"), 60, "the worker is ready")
@@ -144,7 +143,7 @@ def _dispatch(house: House, hop: Callable[[], None], effort: Effort) -> Part:
         epoch += 1
         turn = Turn("bench", epoch, out, bot.sha, 20.0, 10.0)
         pipe = client.pipeline(transaction=False)
-        streams.enqueue(pipe, queues, turn, "llm")
+        streams.enqueue(pipe, turn, "llm")
         pipe.execute()
         last, fields = _next(client, out, last)
         if not isinstance(decode(fields), Started):
