@@ -14,6 +14,7 @@ event's values when a handler fails; send half a command.
 from __future__ import annotations
 
 import logging
+import time
 import uuid as uuids
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -79,6 +80,8 @@ class Session(OutboundSession):  # type: ignore[misc]
         self._completions: dict[str, AsyncResult] = {}
         self._events: Queue = Queue(maxsize=MAX_EVENTS)
         self._sending = RLock()
+        self._renewed: list[AsyncResult] = []  # the watchdog's last renewal
+        self._renewed_at = 0.0
         self._receive_events_greenlet = gevent.spawn(self.receive_events)
         self._process_events_greenlet = gevent.spawn(self.process_events)
 
@@ -297,13 +300,27 @@ class Session(OutboundSession):  # type: ignore[misc]
         _accepted(self.exchange(esl.unicast(host, port), timeout_s=timeout_s)[0].reply)
 
     def renew_watchdog(self, seconds: int, extension: str, context: str, timeout_s: float) -> None:
-        """FreeSWITCH takes the call there in so many seconds, unless this is called again."""
+        """FreeSWITCH takes the call there in so many seconds, unless this is called again.
+
+        It does not wait: that the last one was answered is looked at by the next.
+        """
+        if any(not one.ready() for one in self._renewed):
+            if time.monotonic() - self._renewed_at > timeout_s:
+                raise SessionTimeout("the watchdog's renewal was not answered")
+            return
+        for one in self._renewed:
+            one.get()  # raises what ended the session
+        self._renewed_at = time.monotonic()
         when = f"+{int(seconds)}"
-        self.exchange(
+        commands = (
             esl.command("api", "sched_del", self.uuid),
             esl.command("api", "sched_transfer", when, self.uuid, extension, "XML", context),
-            timeout_s=timeout_s,
         )
+        try:
+            with gevent.Timeout(timeout_s):
+                self._renewed = self._write(commands)
+        except gevent.Timeout:
+            raise SessionTimeout("the switch does not read") from None
 
     def transfer(self, extension: str, context: str, timeout_s: float) -> None:
         """Give the call to the dialplan; the channel's variables go with it."""
