@@ -5,6 +5,7 @@ gevent's monkey patching has to come before everything else: eslbot/__main__.py 
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import signal
@@ -38,6 +39,7 @@ LEAVE_S = 2.5  # for calls to be handed over when the process is told to end
 LOOK_AT_WORKERS_S = 0.2
 LOOK_AT_SWITCH_S = 2.0
 HEDGE_PERCENT = 10
+GC_AFTER = 20_000  # new objects; a collection of the young ones is then about a tick's tenth
 
 
 class Listener:
@@ -92,6 +94,10 @@ class Listener:
         streams.wait_for_redis(self._client, REDIS_WITHIN_S)
         self._link.start()
         self._house.prompts.load(None)
+        # What is there by now stays: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GC_AFTER)
         clock = gevent.spawn(self._house.clock.run)
         tasks = [
             gevent.spawn(task)

@@ -82,6 +82,8 @@ class Session(OutboundSession):  # type: ignore[misc]
         self._sending = RLock()
         self._renewed: list[AsyncResult] = []  # the watchdog's last renewal
         self._renewed_at = 0.0
+        # What was asked of it, and the commands for that: the same once a second.
+        self._renewal: tuple[tuple[str, ...], tuple[bytes, ...]] = (), ()
         self._receive_events_greenlet = gevent.spawn(self.receive_events)
         self._process_events_greenlet = gevent.spawn(self.process_events)
 
@@ -109,7 +111,8 @@ class Session(OutboundSession):  # type: ignore[misc]
 
     def _handle(self, message: Message) -> None:
         kind = message.type
-        log.debug("%s < %s", self.name, kind)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("%s < %s", self.name, kind)
         if kind in ("command/reply", "api/response"):
             if not self._waiting:
                 # From here on every reply would be taken for the answer to another command.
@@ -204,9 +207,10 @@ class Session(OutboundSession):  # type: ignore[misc]
             with self._sending:
                 # In one order here and on the wire: replies carry no name.
                 self._waiting.extend(results)
-                log.debug("%s > %s", self.name, commands[0].split(b"\n", 1)[0][:12])
+                if log.isEnabledFor(logging.DEBUG):
+                    log.debug("%s > %s", self.name, commands[0].split(b"\n", 1)[0][:12])
                 try:
-                    self.sock.sendall(b"".join(commands))
+                    self._put(b"".join(commands))
                 except gevent.Timeout:
                     # Half a command may be on the wire: nothing can follow it.
                     self._finish("the switch does not read")
@@ -215,6 +219,12 @@ class Session(OutboundSession):  # type: ignore[misc]
             self._finish(f"connection lost: {error.strerror or type(error).__name__}")
             raise SessionClosed(self.close_reason) from None
         return results
+
+    def _put(self, packet: bytes) -> None:
+        # gevent's sendall looks at the socket's buffer first, which costs as much as to send.
+        sent = self.sock.send(packet)
+        if sent < len(packet):
+            self.sock.sendall(packet[sent:])
 
     def send(self, data: str) -> Message:
         """greenswitch's own: for its methods, with a deadline."""
@@ -312,13 +322,14 @@ class Session(OutboundSession):  # type: ignore[misc]
             one.get()  # raises what ended the session
         self._renewed_at = time.monotonic()
         when = f"+{int(seconds)}"
-        commands = (
-            esl.command("api", "sched_del", self.uuid),
-            esl.command("api", "sched_transfer", when, self.uuid, extension, "XML", context),
-        )
+        asked = (when, extension, context)
+        if self._renewal[0] != asked:
+            transfer = ("sched_transfer", when, self.uuid, extension, "XML", context)
+            packets = esl.command("api", "sched_del", self.uuid), esl.command("api", *transfer)
+            self._renewal = asked, packets
         try:
             with gevent.Timeout(timeout_s):
-                self._renewed = self._write(commands)
+                self._renewed = self._write(self._renewal[1])
         except gevent.Timeout:
             raise SessionTimeout("the switch does not read") from None
 

@@ -311,9 +311,9 @@ def introduce(client: redis.Redis, listener: str, about: Mapping[str, Any]) -> N
     client.set(listener_key(listener), json.dumps(about), ex=LISTENER_TTL_S)
 
 
-def beat(client: redis.Redis, name: str) -> None:
+def beat(wire: Wire, name: str) -> None:
     """A worker's heart beats."""
-    client.set(f"eslbot:alive:{name}", 1, px=ALIVE_MS)
+    wire.ask("SET", f"eslbot:alive:{name}", 1, "PX", ALIVE_MS)
 
 
 def alive(client: redis.Redis, names: Sequence[str]) -> set[str]:
