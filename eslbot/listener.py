@@ -70,6 +70,7 @@ class Listener:
             max_connections_per_s=settings.max_calls_per_s,
             refuse=self._refuse,
             on_refused=lambda why: self._accounts.refused.labels(why).inc(),
+            share_port=settings.listen_shared == "on",
         )
         self._metrics: MetricsServer | None = None
         if settings.metrics_port:

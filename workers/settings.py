@@ -72,6 +72,12 @@ class Settings:
     # -- calls in
     listen_host: str = _set("127.0.0.1", "Address on which FreeSWITCH reaches the listener.")
     listen_port: int = _set(8084, "TCP port for FreeSWITCH's outbound socket.", low=1, high=65535)
+    listen_shared: str = _set(
+        "off",
+        "Several listeners of a host share the port, a core each; the kernel deals calls out to "
+        "them. Each needs an ESLBOT_METRICS_PORT of its own.",
+        among=("on", "off"),
+    )
     allowed_networks: str = _set(
         "127.0.0.0/8,::1/128",
         "Networks that may connect, comma-separated; the socket has no login.",

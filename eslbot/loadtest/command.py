@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=2.0, metavar="M",
                         help="of full load (%(default)s)")  # fmt: skip
     parser.add_argument("--listeners", type=int, default=1, metavar="L",
-                        help="listeners, each on a port of its own (%(default)s)")  # fmt: skip
+                        help="listeners, all on one port (%(default)s)")  # fmt: skip
     parser.add_argument("--workers", type=int, default=1, metavar="W",
                         help="worker processes of each role (%(default)s)")  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("var/loadtest"), metavar="DIR",

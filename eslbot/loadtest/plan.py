@@ -70,6 +70,7 @@ class Plan:
             "ESLBOT_WORKER_SLOTS": str(min(512, max(32, share))),
             "ESLBOT_STT_SLOTS": str(min(64, max(4, share))),
             "ESLBOT_STT_EMBEDDED": "off",
+            "ESLBOT_LISTEN_SHARED": "on" if self.listeners > 1 else "off",
         }
 
 
