@@ -11,14 +11,14 @@ if sys.argv[1:2] == ["serve"]:
     monkey.patch_all()
 
 import argparse
-import logging
 from pathlib import Path
 
 import redis
 
+from eslbot import monitor
 from eslbot.chaos import command as chaos
 from eslbot.loadtest import command as loadtest
-from workers import streams
+from workers import logs, streams
 from workers.bot import Bot, BotError
 from workers.bot import load as load_bot
 from workers.settings import Settings, SettingsError, reference
@@ -40,6 +40,11 @@ def main(argv: list[str] | None = None) -> int:
     commands.add_parser("settings", help="print the reference of all settings")
     commands.add_parser("redis-acl", help="print users for Redis with no more rights than needed")
     _call_arguments(commands.add_parser("call", help="call the listener from a stand-in switch"))
+    talk = commands.add_parser("talk", help="talk with the running bot from the terminal")
+    talk.add_argument("--out", type=Path, help="keep a stereo recording")
+    monitor.add_arguments(
+        commands.add_parser("monitor", help="a synthetic call again and again, and an alarm")
+    )
     _freeswitch_arguments(commands.add_parser("freeswitch", help="write FreeSWITCH's files"))
     chaos.add_arguments(commands.add_parser("chaos", help="break it on purpose, and see"))
     loadtest.add_arguments(commands.add_parser("loadtest", help="many calls at once, measured"))
@@ -53,10 +58,7 @@ def main(argv: list[str] | None = None) -> int:
 
             return redis_acl.run()
         settings = load_settings()
-        logging.basicConfig(
-            level=settings.log_level.upper(), format="%(levelname).1s %(name)s: %(message)s"
-        )
-        logging.getLogger("httpx").setLevel(logging.WARNING)
+        logs.begin(settings.log_level, settings.log_format)
         return _run(arguments, settings)
     except (Trouble, SettingsError, BotError) as error:
         print(f"eslbot {arguments.command}: {error}", file=sys.stderr)
@@ -89,6 +91,12 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
         return chaos.run(arguments, settings)
     if arguments.command == "loadtest":
         return loadtest.run(arguments)
+    if arguments.command == "talk":
+        from eslbot import talk
+
+        return talk.run(arguments, settings)
+    if arguments.command == "monitor":
+        return monitor.run(arguments, settings)
     from eslbot.first_call import run
 
     return run(arguments, settings)

@@ -16,6 +16,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    ProcessCollector,
     disable_created_metrics,
 )
 
@@ -45,6 +46,7 @@ class Accounts:
     def __init__(self, in_flight: Callable[[], int]) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
 
         def counter(name: str, what: str, label: str = "", values: tuple[str, ...] = ()) -> Counter:
             made = Counter(name, what, [label] if label else [], registry=registry)
@@ -74,6 +76,8 @@ class Accounts:
             "eslbot_turn_seconds", "From the caller's last word.", ["part"], buckets=SECONDS,
             registry=registry,
         )  # fmt: skip
+        for part in PARTS:
+            self.turn_seconds.labels(part)
         self.failures = counter(
             "eslbot_ai_failures", "Attempts at a stage that failed, or whose worker died.",
             "stage", ("stt", "llm", "tts"),

@@ -397,6 +397,8 @@ class Assistant:
         self._call.leave.turn_ended(outcome, intervals)
         more = {"interrupted": True} if interrupted else {}
         number = turn.epoch - self._first_epoch
+        if self._call.house.traces:
+            self._call.house.traces.turn(self._call.uuid, number, outcome, turn.times, turn.level)
         self._call.record("turn", number=number, outcome=outcome, **intervals, **more)
 
 

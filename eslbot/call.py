@@ -17,7 +17,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eslbot import call_secret, call_state
 from eslbot.accounts import Accounts
@@ -39,11 +39,14 @@ from eslbot.prompts import Prompts
 from eslbot.session import Session, SessionClosed, SessionError
 from eslbot.vad import Vad, VadError
 from eslbot.watch import Watch
-from workers import secret_slots
+from workers import logs, secret_slots
 from workers.bot import Bot
 from workers.messages import DialogState, Message
 from workers.retry_budget import RetryBudget
 from workers.settings import Settings
+
+if TYPE_CHECKING:
+    from eslbot.traces import Traces
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +65,7 @@ class House:
     prompts: Prompts
     accounts: Accounts
     hedges: RetryBudget  # stages tried once more with the same engine
+    traces: Traces | None = None
     last_tick: float = 0.0
 
 
@@ -132,6 +136,7 @@ class Call:
             raise Refused
         self.admit()
         self.uuid = self.session.uuid
+        logs.CALL.set(self.uuid)
         self.session.on_event = self._on_event
         self.session.subscribe(wait_s)
         self.session.linger(2, wait_s)

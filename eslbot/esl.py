@@ -242,13 +242,13 @@ def execute(application: str, arg: str, event_uuid: str, lock: bool = False) -> 
     return "\n".join(lines).encode() + b"\n\n"
 
 
-def unicast(host: str, port: int) -> bytes:
-    """sendmsg: the channel's audio both ways over UDP. Crashes FreeSWITCH when the channel has
-    no read codec: session.py asks first."""
+def unicast(local: str, host: str, port: int) -> bytes:
+    """sendmsg: the channel's audio both ways over UDP, between the switch's address `local` and
+    ours. Crashes FreeSWITCH when the channel has no read codec: session.py asks first."""
     lines = [
         "sendmsg",
         "call-command: unicast",
-        f"local-ip: {argument(host)}",
+        f"local-ip: {argument(local)}",
         "local-port: 0",
         f"remote-ip: {argument(host)}",
         f"remote-port: {int(port)}",

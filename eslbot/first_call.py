@@ -31,22 +31,18 @@ class BadCall(Exception):
     """An argument that can't be used; str() names it."""
 
 
-def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """0: the caller was answered. 1: not. 2: an argument is wrong, or no listener is there."""
-    try:
-        steps = [_step(kind, value) for kind, value in arguments.steps or _default()]
-        variables = dict(_pair(text) for text in arguments.set)
-        bot = _bot(settings)
-        redis_client = _redis(settings)
-    except BadCall as error:
-        print(f"eslbot call: {error}", file=sys.stderr)
-        return 2
+class NoListener(Exception):
+    """Nobody takes a call there; str() says where."""
+
+
+def dial(settings: Settings, bot: Bot, variables: dict[str, str]) -> Channel:
+    """A call that the listener of these settings has taken. Raises NoListener."""
     if settings.call_secrets:
-        variables.setdefault(call_secret.VARIABLE, settings.call_secrets[0])
-    listener = f"{settings.listen_host}:{settings.listen_port}"
+        variables = {call_secret.VARIABLE: settings.call_secrets[0], **variables}
+    at = f"{settings.listen_host}:{settings.listen_port}"
     call = Channel(
         Dialplan(
-            [listener],
+            [at],
             watchdog_s=settings.watchdog_s,
             menu_extension=settings.menu_extension,
             context=settings.context,
@@ -56,12 +52,28 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     )
     call.dial()
     if not call.wait_for(lambda: call.where != "dialplan", 5.0):
-        print(f"eslbot call: no listener answers at {listener}", file=sys.stderr)
-        return 2
+        raise NoListener(f"no listener answers at {at}")
     if call.where.startswith("native"):
-        print(f"eslbot call: no listener at {listener}: start it with `make run`", file=sys.stderr)
+        raise NoListener(f"no listener at {at}: start it with `make run`")
+    return call
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> int:
+    """0: the caller was answered. 1: not. 2: an argument is wrong, or no listener is there."""
+    try:
+        steps = [_step(kind, value) for kind, value in arguments.steps or _default()]
+        variables = dict(_pair(text) for text in arguments.set)
+        bot = bot_of(settings)
+        redis_client = redis_of(settings)
+    except BadCall as error:
+        print(f"eslbot call: {error}", file=sys.stderr)
         return 2
-    telling = gevent.spawn(_tell, call, redis_client)
+    try:
+        call = dial(settings, bot, variables)
+    except NoListener as error:
+        print(f"eslbot call: {error}", file=sys.stderr)
+        return 2
+    telling = gevent.spawn(tell, call, redis_client)
     caller = Caller(call)
     answered = _go_through(caller, steps)
     call.sleep(0.3)
@@ -94,7 +106,7 @@ def _go_through(caller: Caller, steps: list[Step]) -> bool:
     return bool(call.recording.audible("bot").any())
 
 
-def _tell(call: Channel, client: redis.Redis) -> None:
+def tell(call: Channel, client: redis.Redis) -> None:
     """Print the call's log as the listener writes it; without Redis there is none."""
     key, last = streams.log_key(call.uuid), "0"
     while True:
@@ -173,11 +185,11 @@ def _step(kind: str, value: str) -> Step:
             return Say(read_wav(Path(value)))
         except (OSError, ValueError) as error:
             raise BadCall(f"--wav {value}: {error}") from None
-    pcm = _speak(value, kind)
+    pcm = speak(value, kind)
     return Interrupt(pcm) if kind == "interrupt" else Say(pcm)
 
 
-def _speak(words: str, kind: str) -> bytes:
+def speak(words: str, kind: str) -> bytes:
     made = subprocess.run(  # noqa: S603
         [sys.executable, "-m", "workers.tts", "--", words], capture_output=True, timeout=60
     )
@@ -194,7 +206,7 @@ def _pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _redis(settings: Settings) -> redis.Redis:
+def redis_of(settings: Settings) -> redis.Redis:
     timeout_s = settings.redis_timeout_ms / 1000
     try:
         return streams.connect(settings.redis, timeout_s, 2, settings.redis_tls)
@@ -202,7 +214,7 @@ def _redis(settings: Settings) -> redis.Redis:
         raise BadCall(f"REDIS_URL: {streams.plain(error)}") from None
 
 
-def _bot(settings: Settings) -> Bot:
+def bot_of(settings: Settings) -> Bot:
     try:
         return load(Path(settings.bot))
     except BotError as error:

@@ -11,7 +11,7 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gevent
 import redis
@@ -19,6 +19,7 @@ from gevent.event import Event
 
 from eslbot.accounts import Accounts
 from eslbot.call import Call, House
+from eslbot.fleet import Fleet
 from eslbot.link import Link
 from eslbot.media.clock import Clock
 from eslbot.metrics_server import MetricsServer
@@ -31,6 +32,9 @@ from workers import streams
 from workers.bot import Bot
 from workers.retry_budget import RetryBudget
 from workers.settings import Settings
+
+if TYPE_CHECKING:
+    from eslbot.traces import Traces
 
 log = logging.getLogger(__name__)
 
@@ -57,11 +61,16 @@ class Listener:
         self._client = streams.connect(settings.redis, timeout_s, 8, settings.redis_tls)
         self._link = Link(self._client, self.name, bot, settings.stream_ttl_s, self._on_health)
         self._link.about = self._about
+        self._fleet = Fleet(self._link, self._client)
+        self._accounts.registry.register(self._fleet)
         vad = Vad(settings.max_calls, settings.vad_gate_dbfs)
         clock = Clock(vad, self._on_tick)
         prompts = Prompts(Path(settings.state_dir), bot)
         hedges = RetryBudget(HEDGE_PERCENT)
-        self._house = House(settings, bot, self._link, clock, vad, prompts, self._accounts, hedges)
+        self._traces = self._open_traces()
+        self._house = House(
+            settings, bot, self._link, clock, vad, prompts, self._accounts, hedges, self._traces
+        )
         self._server = Server(
             settings.listen_host,
             settings.listen_port,
@@ -102,7 +111,12 @@ class Listener:
         clock = gevent.spawn(self._house.clock.run)
         tasks = [
             gevent.spawn(task)
-            for task in (self._get_ready, self._look_at_workers, self._look_at_switch)
+            for task in (
+                self._get_ready,
+                self._look_at_workers,
+                self._look_at_switch,
+                self._fleet.look,
+            )
         ]
         self._drain.wait()
         self._finish_calls()
@@ -111,8 +125,17 @@ class Listener:
         self._house.clock.stop()
         clock.join(timeout=0.5)
         self._link.stop()
+        if self._traces:
+            self._traces.stop()
         if self._metrics:
             self._metrics.stop()
+
+    def _open_traces(self) -> Traces | None:
+        if not self._settings.traces_url:
+            return None
+        from eslbot.traces import Traces  # 20 MB that most need not have
+
+        return Traces(self._settings.traces_url, self.name)
 
     def _start_metrics(self) -> None:
         if self._metrics:

@@ -13,6 +13,7 @@ event's values when a handler fails; send half a command.
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import time
 import uuid as uuids
@@ -307,7 +308,20 @@ class Session(OutboundSession):  # type: ignore[misc]
         answered = self.headers.get("Answer-State") == "answered"
         if not answered or not self.headers.get("Channel-Read-Codec-Name"):
             raise esl.LocalProtocolError("unicast before the channel is answered and has a codec")
-        _accepted(self.exchange(esl.unicast(host, port), timeout_s=timeout_s)[0].reply)
+        command = esl.unicast(self._media_address(host), host, port)
+        _accepted(self.exchange(command, timeout_s=timeout_s)[0].reply)
+
+    def _media_address(self, ours: str) -> str:
+        """Where the switch shall take the bot's audio: the address that it has by its own words, so
+        that a proxy before the listener does not matter; on one host no other network than ours."""
+        here = ipaddress.ip_address(ours)
+        if here.is_loopback:
+            return ours
+        said = self.headers.get(f"FreeSWITCH-IPv{here.version}", "")
+        try:
+            return str(ipaddress.ip_address(said))
+        except ValueError:
+            return "::" if here.version == 6 else "0.0.0.0"  # noqa: S104  it knows none: any
 
     def renew_watchdog(self, seconds: int, extension: str, context: str, timeout_s: float) -> None:
         """FreeSWITCH takes the call there in so many seconds, unless this is called again.

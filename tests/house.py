@@ -8,12 +8,12 @@ import yaml
 
 from eslbot.prompts import read_wav
 from eslbot.rig import house as rig
-from eslbot.rig.house import ROOT, until
+from eslbot.rig.house import ROOT, RedisProcess, until
 from tests.conftest import ENERGY
 
 RECORDINGS = ROOT / "eslbot" / "recordings"
 
-__all__ = ["RECORDINGS", "ROOT", "House", "recording", "until"]
+__all__ = ["RECORDINGS", "ROOT", "House", "RedisProcess", "recording", "until"]
 
 # Nothing in a conversation that goes well may depend on how fast the machine is.
 PATIENT = {

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 ESLBOT = sorted((ROOT / "eslbot").rglob("*.py"))
 WORKERS = sorted((ROOT / "workers").rglob("*.py"))
 SHARED = {"messages", "streams", "bot", "settings", "resample", "retry_budget",
-          "secret_slots", "wire"}  # fmt: skip
+          "secret_slots", "logs", "wire"}  # fmt: skip
 PURE = [
     "eslbot/esl.py", "eslbot/call_state.py", "eslbot/endpointing.py", "eslbot/playback.py",
     "eslbot/ivr.py", "workers/messages.py", "workers/dialog.py", "workers/spoken.py",
@@ -79,7 +79,9 @@ TIME_OF_DAY = {
     "eslbot/prompts.py",
     "eslbot/chaos/live.py",
     "eslbot/chaos/told.py",
+    "eslbot/monitor.py",
     "eslbot/switch/events.py",
+    "eslbot/traces.py",
     "workers/streams.py",
     "workers/tts/cache.py",
     "workers/tts/speech_stores.py",

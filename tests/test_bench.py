@@ -53,8 +53,9 @@ def test_part_and_floor_take_turns_after_a_warm_up():
 
 
 def test_the_cpu_of_a_process_and_of_its_children_is_counted():
-    burn = "n = 0\nwhile n < 8_000_000: n += 1\nprint(flush=True); input()"
-    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {burn!r}])"
+    burn = "import time\nwhile time.process_time() < 0.3: pass\n"
+    child = f"{burn}print(flush=True); input()"
+    code = f"import subprocess, sys; {burn}subprocess.run([sys.executable, '-c', {child!r}])"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:

@@ -206,7 +206,8 @@ def test_what_could_be_more_than_one_argument_is_refused(text):
     for build in (
         lambda: esl.command("api", text),
         lambda: esl.execute("set", text, UUID),
-        lambda: esl.unicast(text, 1),
+        lambda: esl.unicast(text, "127.0.0.1", 1),
+        lambda: esl.unicast("127.0.0.1", text, 1),
     ):
         with pytest.raises(LocalProtocolError):
             build()
@@ -269,7 +270,7 @@ def test_sendmsg_as_it_was_captured():
         b"event-uuid: 11111111-1111-4111-8111-111111111111\nevent-lock: true\n\n"
     )
     captured = (CAPTURES[-1].parent / "unicast_dtmf_caller_hangs_up.to_freeswitch.esl").read_bytes()
-    assert esl.unicast("127.0.0.1", 60081) in captured
+    assert esl.unicast("127.0.0.1", "127.0.0.1", 60081) in captured
 
 
 def test_the_first_of_two_headers_counts():

@@ -87,7 +87,7 @@ def test_keys_in_the_middle_of_speech_take_its_place(house: House):
     call.keys("42#")
     until(lambda: entries(house, call) == ["42"], 10, "the entry")
     turns = [f["outcome"] for what, f in house.told(call) if what == "turn"]
-    assert turns[0] == "superseded"
+    assert turns[0] == "merged"
     call.hangup()
 
 

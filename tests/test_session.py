@@ -327,6 +327,22 @@ def test_unicast_is_not_sent_where_it_would_crash_freeswitch(wire: Wire, headers
     wire.session.command("linger", timeout_s=5)  # had anything been sent, this got its reply
 
 
+@pytest.mark.parametrize(
+    ("ours", "headers", "local"),
+    [
+        ("127.0.0.1", {"FreeSWITCH-IPv4": "192.0.2.2"}, "127.0.0.1"),
+        ("10.0.0.5", {"FreeSWITCH-IPv4": "192.0.2.2", "FreeSWITCH-IPv6": "::1"}, "192.0.2.2"),
+        ("10.0.0.5", {}, "0.0.0.0"),
+        ("10.0.0.5", {"FreeSWITCH-IPv4": "x\n\napi status"}, "0.0.0.0"),
+        ("2001:db8::5", {"FreeSWITCH-IPv6": "2001:db8::2"}, "2001:db8::2"),
+    ],
+)
+def test_the_switch_takes_audio_at_an_address_of_its_own(wire: Wire, ours, headers, local):
+    wire.connect()
+    wire.session.headers = headers
+    assert wire.session._media_address(ours) == local
+
+
 def test_a_refused_command_says_so_without_what_was_sent(wire: Wire):
     wire.connect()
     wire.answers(b"Content-Type: command/reply\nReply-Text: -ERR invalid 4271\n\n")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
 
 import redis
 
-from workers import streams
+from workers import logs, streams
 from workers.engines import EngineError, choose, unreachable
 from workers.jobs import Context
 from workers.respawn import respawn
@@ -30,10 +29,7 @@ def main(argv: list[str] | None = None) -> int:
         return respawn([role])
     try:
         settings = load()
-        logging.basicConfig(
-            level=settings.log_level.upper(), format="%(levelname).1s %(name)s: %(message)s"
-        )
-        logging.getLogger("httpx").setLevel(logging.WARNING)
+        logs.begin(settings.log_level, settings.log_format)
         if arguments.check:
             wrong = unreachable(role, settings)
             if wrong:

@@ -20,7 +20,7 @@ from typing import Any
 
 import redis
 
-from workers import streams
+from workers import logs, streams
 from workers.bot import Bot
 from workers.breaker import provider_failed
 from workers.engines import Level
@@ -142,6 +142,7 @@ def run(context: Context, turn: Turn) -> None:
 def _run(context: Context, line: Line) -> None:
     turn = line.turn
     name = context.stage
+    logs.CALL.set(turn.call)
     try:
         at = context.choose(turn.level)
         level = context.levels[at]

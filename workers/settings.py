@@ -53,6 +53,7 @@ class Settings:
     log_level: str = _set(
         "info", "How much is logged.", among=("debug", "info", "warning", "error")
     )
+    log_format: str = _set("text", "A line of text, or of JSON.", among=("text", "json"))
     redis_url: str = _set(
         "",
         "Redis to use, also sentinel://HOST:PORT,HOST:PORT/SERVICE. "
@@ -112,6 +113,11 @@ class Settings:
     )
     metrics_host: str = _set("127.0.0.1", "Address for /metrics, /live and /ready.")
     metrics_port: int = _set(9184, "TCP port for them; 0: none.", low=0, high=65535)
+    traces_url: str = _set(
+        "",
+        "OTLP over HTTP: where traces of turns are sent, http://HOST:4318/v1/traces for instance. "
+        "Empty: none.",
+    )
     esl_timeout_ms: int = _set(
         3000,
         "A reply of FreeSWITCH that takes longer ends our part of the call.",
@@ -132,7 +138,7 @@ class Settings:
     )
     # -- media
     media_host: str = _set(
-        "127.0.0.1", "Address to which FreeSWITCH sends the caller's audio, UDP."
+        "127.0.0.1", "IP address to which FreeSWITCH sends the caller's audio, UDP."
     )
     media_timeout_ms: int = _set(
         1000, "No audio for so long after the start of media: hand over.", low=200, high=10000
@@ -308,6 +314,12 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
         settings.networks  # noqa: B018
     except ValueError as error:
         raise SettingsError(f"{PREFIX}ALLOWED_NETWORKS: {_shown(str(error))}") from None
+    try:
+        ipaddress.ip_address(settings.media_host)
+    except ValueError:
+        raise SettingsError(
+            f"{PREFIX}MEDIA_HOST: '{_shown(settings.media_host)}' is not an IP address"
+        ) from None
     for number, secret in enumerate(settings.call_secrets, 1):
         if not _CALL_SECRET.fullmatch(secret):
             raise SettingsError(

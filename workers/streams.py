@@ -33,11 +33,12 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 from redis.sentinel import Sentinel
 from rq import Queue
+from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from workers import redis_tls
@@ -215,6 +216,39 @@ def enqueue(pipe: Any, turn: Turn, stage: Stage) -> None:
 def queues(client: redis.Redis) -> dict[Stage, Queue]:
     """RQ's queues, with JSON in place of pickle: unpickling runs whatever it is given."""
     return {s: Queue(s, connection=client, serializer=JSONSerializer) for s in STAGES}
+
+
+class QueueState(NamedTuple):
+    """jobs: that wait; oldest_s: how long the first of them does, by the clocks of two hosts."""
+
+    jobs: int
+    oldest_s: float
+
+
+def queue_states(client: redis.Redis) -> dict[Stage, QueueState]:
+    """Of each stage's queue. Raises redis.RedisError."""
+    pipe = client.pipeline(transaction=False)
+    for stage in STAGES:
+        pipe.llen(Queue.redis_queue_namespace_prefix + stage)
+        pipe.lindex(Queue.redis_queue_namespace_prefix + stage, 0)
+    answers = pipe.execute()
+    jobs, first = answers[0::2], answers[1::2]
+    for job in first:
+        pipe.hget(Job.key_for(_text(job)) if job else "", "enqueued_at")
+    since = pipe.execute()
+    now = datetime.now(UTC)
+    return {
+        stage: QueueState(count, max(0.0, (now - _time(at)).total_seconds()) if at else 0.0)
+        for stage, count, at in zip(STAGES, jobs, since, strict=True)
+    }
+
+
+def _text(raw: bytes | str) -> str:
+    return raw.decode() if isinstance(raw, bytes) else raw
+
+
+def _time(raw: bytes | str) -> datetime:
+    return datetime.fromisoformat(_text(raw)).astimezone(UTC)
 
 
 class Inbox:

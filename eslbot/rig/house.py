@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +49,13 @@ def until(
 class RedisProcess:
     """A Redis that may be killed, stopped and started again, empty."""
 
-    def __init__(self, folder: Path, *more: str) -> None:
+    def __init__(
+        self, folder: Path, *more: str, host: str = "127.0.0.1", before: Sequence[str] = ()
+    ) -> None:
+        """before: words in front of the command, `ip netns exec NAME` for instance."""
         self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.url = f"redis://{host}:{self.port}/0"
+        self._before = before
         self._folder = folder
         self._more = more
         self.process: subprocess.Popen[bytes] | None = None
@@ -59,7 +63,7 @@ class RedisProcess:
     def start(self) -> None:
         with (self._folder / "redis.log").open("ab") as log:
             self.process = subprocess.Popen(  # noqa: S603
-                [*redis_server.arguments(self.port, self._folder), *self._more],
+                [*self._before, *redis_server.arguments(self.port, self._folder), *self._more],
                 stdout=log,
                 stderr=log,
             )
@@ -90,6 +94,7 @@ class House:
 
     def __init__(self, folder: Path, state: Path, **environ: str) -> None:
         self.redis = RedisProcess(folder)
+        self.before: dict[str, Sequence[str]] = {}  # words in front of a role's command
         self.port = free_port()
         self.metrics_port = free_port()
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -116,7 +121,7 @@ class House:
             respawn = ["--respawn"] if part.endswith("!") else []
             with (self._folder / f"{name}.log").open("ab") as log:
                 self.processes[name] = subprocess.Popen(  # noqa: S603
-                    [sys.executable, "-m", *module, *respawn],
+                    [*self.before.get(role, ()), sys.executable, "-m", *module, *respawn],
                     cwd=ROOT,
                     env=self.environ | environ,
                     stdout=log,
