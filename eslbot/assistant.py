@@ -175,7 +175,7 @@ class Assistant:
             call.uuid,
             self._epoch,
             call.house.link.out,
-            call.bot.sha,
+            call.house.link.bot_sha,
             listen_s=call.settings.max_utterance_s * 2 + ANSWER_S,
             answer_s=ANSWER_S,
             language=call.variables.get("ai_language", call.bot.language),

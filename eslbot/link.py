@@ -57,7 +57,8 @@ class Link:
         self.lost = 0  # writes that never reached Redis
         self.workers: dict[str, list[dict[str, Any]]] = {stage: [] for stage in streams.STAGES}
         self._client = client
-        self._bot = bot
+        self.bot_sha = bot.sha  # takes half a millisecond to make
+        self._definition = bot.model_dump_json()
         self._ttl_s = ttl_s
         self._on_health = on_health
         self._listener = listener
@@ -82,7 +83,7 @@ class Link:
 
     def ready(self, stage: str) -> bool:
         """Whether a worker of this stage is there and has got ready for our bot."""
-        return any(self._bot.sha in worker["ready"] for worker in self.workers[stage])
+        return any(self.bot_sha in worker["ready"] for worker in self.workers[stage])
 
     def able(self, stage: str) -> bool:
         """Whether some worker of this stage is there with an engine that is not known to fail."""
@@ -220,7 +221,7 @@ class Link:
         """Is Redis there, are there workers, have they our bot? And trim what is read."""
         while self._running:
             try:
-                streams.put_bot(self._client, self._bot)
+                streams.keep_bot(self._client, self.bot_sha, self._definition)
                 for stage in streams.STAGES:
                     self.workers[stage] = list(streams.living(self._client, stage))
                 streams.introduce(self._client, self._listener, self.about())

@@ -185,7 +185,7 @@ class Listener:
         return self._link.unable()
 
     def _about(self) -> dict[str, Any]:
-        return {"calls": len(self._calls), "draining": self._draining, "bot": self._bot.sha}
+        return {"calls": len(self._calls), "draining": self._draining, "bot": self._link.bot_sha}
 
     # -- what is watched
 

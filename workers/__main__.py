@@ -36,6 +36,7 @@ def main(argv: list[str] | None = None) -> int:
                 raise EngineError(wrong[0])
             choose(role, settings)
             return 0
+        os.nice(settings.worker_nice)
         slots = settings.stt_slots if role == "stt" else settings.worker_slots
         timeout_s = settings.redis_timeout_ms / 1000
         # A job has a connection of its own, and at times wants another; the rest is presence.py's.

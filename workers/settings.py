@@ -176,6 +176,13 @@ class Settings:
     history_lines: int = _set(20, "Lines of the conversation that a model sees.", low=0, high=100)
     stream_ttl_s: int = _set(120, "Streams of a turn expire after this.", low=30, high=3600)
     # -- workers
+    worker_nice: int = _set(
+        5,
+        "Niceness of workers: where they share a machine with a listener it has the CPU first; a "
+        "late answer is masked by a filler, a late frame is a hole.",
+        low=0,
+        high=19,
+    )
     worker_slots: int = _set(32, "Jobs at once in one llm or tts process.", low=1, high=512)
     stt_slots: int = _set(4, "Utterances at once in one stt process.", low=1, high=64)
     connect_timeout_ms: int = _set(1000, "To connect to a provider.", low=50, high=10000)

@@ -319,7 +319,12 @@ def pairs(fields: Sequence[bytes]) -> dict[bytes, bytes]:
 
 
 def put_bot(client: redis.Redis, bot: Bot) -> None:
-    client.set(f"eslbot:bot:{bot.sha}", bot.model_dump_json(), ex=BOT_TTL_S)
+    keep_bot(client, bot.sha, bot.model_dump_json())
+
+
+def keep_bot(client: redis.Redis, sha: str, definition: str) -> None:
+    """For another BOT_TTL_S."""
+    client.set(f"eslbot:bot:{sha}", definition, ex=BOT_TTL_S)
 
 
 def get_bot(client: redis.Redis, sha: str) -> Bot:
