@@ -43,7 +43,9 @@ LEAVE_S = 2.5  # for calls to be handed over when the process is told to end
 LOOK_AT_WORKERS_S = 0.2
 LOOK_AT_SWITCH_S = 2.0
 HEDGE_PERCENT = 10
-GC_AFTER = 20_000  # new objects; a collection of the young ones is then about a tick's tenth
+# New objects until the youngest are looked at, then all: a call that has ended is let go of only
+# then. Some 20 calls' worth, a few milliseconds.
+GC_AFTER = (10_000, 2, 2)
 
 
 class Listener:
@@ -107,7 +109,7 @@ class Listener:
         # What is there by now stays: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(GC_AFTER)
+        gc.set_threshold(*GC_AFTER)
         clock = gevent.spawn(self._house.clock.run)
         tasks = [
             gevent.spawn(task)

@@ -159,7 +159,7 @@ class Settings:
     )
     endpoint_silence_ms: int = _set(640, "Silence that ends an utterance.", low=100, high=5000)
     speculate_ms: int = _set(
-        0,
+        256,
         "Silence after which the answer is prepared, and kept back until the utterance is over, "
         "or dropped when the caller goes on; 0: never. Costs requests, saves waiting.",
         low=0,

@@ -52,24 +52,30 @@ class Wire:
 
         Raises redis.RedisError, also where the answer is an error.
         """
-        connection = self._send(_pack(command))
-        if within_s is None:
-            return connection.read_response()
-        return connection.read_response(timeout=within_s)
+        try:
+            connection = self._send(_pack(command))
+            if within_s is None:
+                return connection.read_response()
+            return connection.read_response(timeout=within_s)
+        except redis.ResponseError:
+            raise  # was read whole
+        except BaseException:
+            self._give_up()
+            raise
 
     def ask_all(self, packed: bytes, count: int) -> list[Any]:
         """The answers to so many packed commands; a redis.ResponseError stands where one was
         refused. Raises redis.RedisError."""
-        connection = self._send(packed)
         answers: list[Any] = []
         try:
+            connection = self._send(packed)
             for _ in range(count):
                 try:
                     answers.append(connection.read_response())
                 except redis.ResponseError as error:
                     answers.append(error)
         except BaseException:
-            connection.disconnect()
+            self._give_up()
             raise
         return answers
 
@@ -78,6 +84,13 @@ class Wire:
             self._connection = self._pool.get_connection()
         self._connection.send_packed_command((packed,))
         return self._connection
+
+    def _give_up(self) -> None:
+        """What is still to come must not be taken for the next answer; and only the pool knows who
+        the master is by now."""
+        if self._connection is not None:
+            self._connection.disconnect()
+        self.close()
 
 
 class Pipe:
