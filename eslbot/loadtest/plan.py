@@ -75,6 +75,8 @@ class Plan:
             "ESLBOT_WORKER_SLOTS": str(min(512, max(32, share))),
             "ESLBOT_STT_SLOTS": str(min(64, max(4, share))),
             "ESLBOT_STT_EMBEDDED": "off",
+            # Or stages would hide in the silence, and their own share could not be told.
+            "ESLBOT_SPECULATE_MS": "0",
             "ESLBOT_LISTEN_SHARED": "on" if self.listeners > 1 else "off",
             **dict(one.split("=", 1) for one in self.settings),
         }
