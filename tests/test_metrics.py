@@ -220,3 +220,10 @@ def up(base: str) -> bool:
     except httpx.HTTPError:
         return False
     return any(row["value"][1] == "1" for row in answer["data"]["result"])
+
+
+def test_the_reference_page_has_every_metric_and_no_other(client: redis.Redis):
+    families = re.findall(r"^# TYPE (\S+) (\S+)$", all_of_ours(client), re.MULTILINE)
+    there = {(name, kind) for name, kind in families if name.startswith("eslbot_")}
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    assert set(re.findall(r"^\| `(eslbot_\w+)` \| (\w+) \|", page, re.MULTILINE)) == there
