@@ -30,7 +30,7 @@ RULES = {
         *(f"~rq:queue:{stage}" for stage in STAGES), "~rq:queues ~rq:job:*",
         CONNECTION, SCRIPTS, "+info|server",  # `eslbot check` asks for the version
         "+get +set +mget +del +expire +scan +sadd +xadd +xread +xtrim",
-        "+rpush +lpush +ltrim +lrange +llen",
+        "+rpush +lpush +ltrim +lrange +llen +lindex",
     ],
     WORKER: [
         TURNS, SHARED, "~eslbot:probed:* ~rq:* &rq:pubsub:*",

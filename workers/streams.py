@@ -234,7 +234,7 @@ def queue_states(client: redis.Redis) -> dict[Stage, QueueState]:
     answers = pipe.execute()
     jobs, first = answers[0::2], answers[1::2]
     for job in first:
-        pipe.hget(Job.key_for(_text(job)) if job else "", "enqueued_at")
+        pipe.hget(Job.key_for(_text(job) if job else ""), "enqueued_at")
     since = pipe.execute()
     now = datetime.now(UTC)
     return {
