@@ -247,6 +247,15 @@ def test_a_worker_survives_redis_going_and_coming_back_empty(pool: Pool):
     assert process.poll() is None
 
 
+def test_on_sigterm_a_worker_ends_though_redis_is_away(pool: Pool):
+    process = pool.start("llm")
+    pool.enqueue(pool.turn(), "llm")
+    wait_until(pool.told_one(Started))
+    pool.server.kill()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+
+
 def test_on_sigterm_a_running_job_is_finished_and_the_worker_retires(pool: Pool):
     process = pool.start("tts")
     turn = pool.turn()

@@ -211,6 +211,7 @@ def work(context: jobs.Context, queue: redis.Redis, slots: int, health_s: float)
     presence = Presence(context, slots, health_s)
     presence.start()
     pause_s = 0.5
+    worker: PoolWorker | None = None
     try:
         while True:
             try:
@@ -222,6 +223,8 @@ def work(context: jobs.Context, queue: redis.Redis, slots: int, health_s: float)
                     return
                 pause_s = 0.5
             except redis.RedisError as error:
+                if worker is not None and worker.stopping:
+                    return  # told to end while Redis is away: there is nobody to say goodbye to
                 log.warning("Redis: %s; again in %.1f s", type(error).__name__, pause_s)
             time.sleep(pause_s)
             pause_s = min(pause_s * 2, 5.0)
