@@ -33,9 +33,9 @@ chaos: $(READY) ## Break a house of its own in every way: FAULTS="redis" CALLS=2
 fuzz: $(READY) ## Fuzz each parser, time-boxed: SECONDS=300
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),300)
 
-loadtest: $(READY) ## Many calls at once, measured: CALLS=200 MINUTES=2 LISTENERS=1 WORKERS=1
+loadtest: $(READY) ## Many calls at once, measured: CALLS=200 MINUTES=2 LISTENERS=1 WORKERS=1 SET="..."
 	$(BIN)/python -m eslbot loadtest --calls $(or $(CALLS),200) --minutes $(or $(MINUTES),2) \
-		--listeners $(or $(LISTENERS),1) --workers $(or $(WORKERS),1)
+		--listeners $(or $(LISTENERS),1) --workers $(or $(WORKERS),1) $(addprefix --set ,$(SET))
 
 bench: $(READY) ## What the parts cost beside floors: PARTS="vad"
 	$(BIN)/python -m eslbot.bench.parts $(addprefix --only ,$(PARTS))

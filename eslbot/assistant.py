@@ -367,7 +367,10 @@ class Assistant:
                 playback.sentence(text)
                 call.record("said", text=text)
             turn.received += len(pcm)
+            starved = playback.starving
             playback.feed(pcm)
+            if starved and call.leg:
+                call.leg.play(time.monotonic())  # at once, not at the next tick
         except PlaybackFull as error:
             call.fail(f"tts: {error}")
             return

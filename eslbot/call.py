@@ -146,6 +146,7 @@ class Call:
         self.uuid = self.door.uuid
         caller, called = (numbers.clean(one) for one in self.door.numbers())
         self.variant, self.bot = self.house.served.choose(caller, self.uuid)
+        self.bot_sha = self.bot.sha
         logs.CALL.set(self.uuid)
         self.door.attach(self)
         self.house.link.register(self.uuid, self._on_worker)

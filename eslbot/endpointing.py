@@ -99,9 +99,12 @@ class Endpointer:
 
     def window(self, pcm: bytes, probability: float) -> list[Event]:
         """Take the next window of WINDOW_BYTES; return what it brought about, in order."""
-        return (
-            self._speech(pcm, probability) if self._in_speech else self._silence(pcm, probability)
-        )
+        if self._in_speech:
+            return self._speech(pcm, probability)
+        if probability < self._start and not self._onset:  # most of them
+            self._preroll.append(pcm)
+            return []
+        return self._silence(pcm, probability)
 
     def _silence(self, pcm: bytes, probability: float) -> list[Event]:
         if probability >= self._start:

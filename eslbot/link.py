@@ -18,7 +18,6 @@ from typing import Any
 import gevent
 import redis
 from gevent.event import Event
-from gevent.queue import Full, Queue
 
 from eslbot import ai_off
 from eslbot.chaos import live as chaos
@@ -26,12 +25,14 @@ from eslbot.outbox import Outbox
 from eslbot.transfer_caps import TransferCaps
 from workers import streams
 from workers.bot import Bot
-from workers.messages import Message, MessageError, Stage, Turn, decode
+from workers.messages import Audio, Cancel, Message, MessageError, Stage, Turn, decode
+from workers.wire import Pipe, Wire
 
 log = logging.getLogger(__name__)
 
 MAX_WAITING = 20_000
 MAX_BATCH = 500
+GATHER_S = 0.05  # what nobody waits for goes together
 KEEP_EVERY_S = 2.0
 LOG_TTL_S = 3600
 
@@ -77,11 +78,12 @@ class Link:
         self._client = client
         self._caps = TransferCaps(client)
         self._bots = bots
+        self._definitions: dict[str, str] = {}  # half a millisecond to make
         self._ttl_s = ttl_s
         self._on_health = on_health
         self._listener = listener
-        self._queues = streams.queues(client)
-        self._waiting: Queue = Queue(maxsize=MAX_WAITING)
+        self._waiting: list[Callable[[Any], object]] = []
+        self._urgent = Event()
         self._handlers: dict[str, OnMessage] = {}
         self._last: bytes | str = b"0"
         self._running = True
@@ -144,11 +146,14 @@ class Link:
 
     def dispatch(self, turn: Turn, stage: Stage) -> bool:
         """Put a stage's job on its queue. False: Redis is known not to work."""
-        return self._put(lambda pipe: streams.enqueue(pipe, self._queues, turn, stage))
+        return self._put(lambda pipe: streams.enqueue(pipe, turn, stage), urgent=True)
 
     def feed(self, turn: Turn, stage: Stage, message: Message) -> bool:
         """Append to a stage's input."""
-        return self._put(lambda pipe: streams.feed(pipe, turn, stage, message, self._ttl_s))
+        urgent = not isinstance(message, Audio | Cancel)
+        return self._put(
+            lambda pipe: streams.feed(pipe, turn, stage, message, self._ttl_s), urgent=urgent
+        )
 
     def record(self, call: str, what: str, **fields: Any) -> None:
         """Append to the call's log, for who watches; see streams.py."""
@@ -179,40 +184,46 @@ class Link:
         """Write something else; it gets the pipeline."""
         self._put(write)
 
-    def _put(self, write: Callable[[Any], object]) -> bool:
-        try:
-            self._waiting.put_nowait(write)
-        except Full:
+    def _put(self, write: Callable[[Any], object], urgent: bool = False) -> bool:
+        """What is not urgent goes with what is, or GATHER_S later; the order stays."""
+        if len(self._waiting) >= MAX_WAITING:
             self.lost += 1
             return False
+        self._waiting.append(write)
+        if urgent:
+            self._urgent.set()
         return self.healthy
 
     # -- the three greenlets
 
     def _write(self) -> None:
-        while self._running or not self._waiting.empty():
+        with Wire(self._client) as wire:
+            while self._running or self._waiting:
+                self._urgent.wait(GATHER_S)
+                self._urgent.clear()
+                if self._waiting:
+                    self._write_batch(Pipe(wire))
+                if self.healthy:
+                    self._send_records()
+
+    def _write_batch(self, pipe: Pipe) -> None:
+        batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+        if self._waiting:
+            self._urgent.set()
+        for write in batch:
             try:
-                batch = [self._waiting.get(timeout=0.5)]
-            except gevent.queue.Empty:
-                continue
-            while len(batch) < MAX_BATCH and not self._waiting.empty():
-                batch.append(self._waiting.get_nowait())
-            pipe = self._client.pipeline(transaction=False)
-            for write in batch:
-                try:
-                    write(pipe)
-                except Exception:
-                    self.lost += 1
-                    log.exception("something that can't be written")
-            try:
-                answers = pipe.execute(raise_on_error=False)
-            except Exception as error:
-                # What these writes were for is lost; the turns are begun anew when Redis is back.
-                self.lost += len(batch)
-                self._trouble(error)
-                continue
-            self._look_at(answers)
-            self._send_records()
+                write(pipe)
+            except Exception:
+                self.lost += 1
+                log.exception("something that can't be written")
+        try:
+            answers = pipe.execute(raise_on_error=False)
+        except Exception as error:
+            # What these writes were for is lost; the turns are begun anew when Redis is back.
+            self.lost += len(batch)
+            self._trouble(error)
+            return
+        self._look_at(answers)
 
     def _send_records(self) -> None:
         """On their own: what Redis does not take now is kept."""
@@ -235,33 +246,42 @@ class Link:
             log.error("Redis refused %d writes: %s", len(errors), streams.plain(errors[0]))
 
     def _read(self) -> None:
-        while self._running:
-            try:
-                found: Any = self._client.xread({self.out: self._last}, count=500, block=500)
-            except redis.RedisError as error:
-                self._trouble(error)
-                # A Redis that lost its data may count from before where we are.
-                self._last = b"0"
-                gevent.sleep(0.2)
-                continue
-            for entry_id, fields in found[0][1] if found else ():
-                self._last = entry_id
+        with Wire(self._client) as wire:
+            while self._running:
                 try:
-                    call, epoch, attempt = streams.address(fields)
-                    message = decode(fields)
-                except MessageError as error:
-                    log.warning("an entry on %s is not ours: %s", self.out, error)
+                    found = wire.ask(
+                        "XREAD", "COUNT", 500, "BLOCK", 500, "STREAMS", self.out, self._last
+                    )
+                except redis.RedisError as error:
+                    self._trouble(error)
+                    # A Redis that lost its data may count from before where we are.
+                    self._last = b"0"
+                    gevent.sleep(0.2)
                     continue
-                handler = self._handlers.get(call)
-                if handler is not None:
-                    handler(epoch, attempt, message)
+                for entry_id, fields in found[0][1] if found else ():
+                    self._last = entry_id
+                    self._hand_out(streams.pairs(fields))
+
+    def _hand_out(self, fields: dict[bytes, bytes]) -> None:
+        try:
+            call, epoch, attempt = streams.address(fields)
+            handler = self._handlers.get(call)
+            if handler is not None:
+                handler(epoch, attempt, decode(fields))
+        except MessageError as error:
+            log.warning("an entry on %s is not ours: %s", self.out, error)
 
     def _keep(self) -> None:
         """Is Redis there, are there workers, have they our bot? And trim what is read."""
         while self._running:
             try:
-                for bot in self._bots():
-                    streams.put_bot(self._client, bot)
+                bots = {bot.sha: bot for bot in self._bots()}
+                kept = self._definitions
+                self._definitions = {
+                    sha: kept.get(sha) or bot.model_dump_json() for sha, bot in bots.items()
+                }
+                for sha, definition in self._definitions.items():
+                    streams.keep_bot(self._client, sha, definition)
                 for stage in streams.STAGES:
                     self.workers[stage] = list(streams.living(self._client, stage))
                 streams.introduce(self._client, self._listener, self.about())

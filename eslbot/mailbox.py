@@ -6,10 +6,12 @@ Other greenlets post(); the call's own runs next() again and again.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from gevent.queue import Empty, Full, Queue
+import gevent
+from gevent.hub import Waiter
 
 MAX_WAITING = 2000
 LOOK_EVERY_S = 1.0  # next() returns at least so often
@@ -19,20 +21,23 @@ class Mailbox:
     """Handlers are called with what was posted, on the greenlet that calls next()."""
 
     def __init__(self) -> None:
-        self._waiting: Queue = Queue(maxsize=MAX_WAITING)
+        self._waiting: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
+        self._asleep: Any = None  # a Waiter, while next() waits
         self._timers: dict[str, tuple[float, Callable[[], None]]] = {}
 
     def post(self, handle: Callable[..., None], *args: Any) -> bool:
         """Never waits. False: it is full, so its call is wedged; the watchdog will see to it."""
-        try:
-            self._waiting.put_nowait((handle, args))
-        except Full:
+        if len(self._waiting) >= MAX_WAITING:
             return False
+        self._waiting.append((handle, args))
+        asleep, self._asleep = self._asleep, None
+        if asleep is not None:
+            asleep.hub.loop.run_callback(asleep.switch, None)
         return True
 
     @property
     def empty(self) -> bool:
-        return bool(self._waiting.empty())
+        return not self._waiting
 
     def timer(self, name: str, in_s: float, action: Callable[[], None]) -> None:
         """Run action after in_s seconds; a timer of that name is replaced."""
@@ -50,22 +55,39 @@ class Mailbox:
 
         False: nothing was posted meanwhile.
         """
-        now = time.monotonic()
-        due = min((at for at, _ in self._timers.values()), default=now + LOOK_EVERY_S)
-        due = min(due, now + LOOK_EVERY_S, until if until is not None else due)
-        try:
-            handle, args = self._waiting.get(timeout=max(0.0, due - now))
-        except Empty:
+        if not self._waiting:
+            now = time.monotonic()
+            due = min((at for at, _ in self._timers.values()), default=now + LOOK_EVERY_S)
+            due = min(due, now + LOOK_EVERY_S, until if until is not None else due)
+            self._sleep(due - now)
+        if not self._waiting:
             self._run_timers()
             return False
+        handle, args = self._waiting.popleft()
         handle(*args)
         self._run_timers()
         return True
 
+    def _sleep(self, in_s: float) -> None:
+        """Until something is posted, or for so long. gevent's own time-outs cost several times as
+        much, and each call sleeps ten times a second."""
+        hub = gevent.get_hub()
+        waiter = self._asleep = Waiter(hub)
+        timer = hub.loop.timer(max(0.0, in_s))
+        try:
+            timer.start(waiter.switch, None)
+            waiter.get()
+        finally:
+            self._asleep = None
+            timer.stop()
+            timer.close()
+
     def _run_timers(self) -> None:
         now = time.monotonic()
-        for name, timer in sorted(self._timers.items(), key=lambda item: item[1][0]):
+        due = [item for item in self._timers.items() if item[1][0] <= now]
+        due.sort(key=lambda item: item[1][0])
+        for name, timer in due:
             # An action may have removed or replaced the ones after it.
-            if timer[0] <= now and self._timers.get(name) is timer:
+            if self._timers.get(name) is timer:
                 del self._timers[name]
                 timer[1]()

@@ -34,8 +34,8 @@ class Playback:
     """
 
     def __init__(self, frame_bytes: int, lead: int, max_s: float) -> None:
-        self.frame_bytes = frame_bytes
         self._lead = lead
+        self.frame_bytes = frame_bytes
         self._max_bytes = int(max_s * RATE * 2)
         self._queue: list[_Sentence] = []
         self._kept = 0
@@ -45,9 +45,16 @@ class Playback:
         self.on_cut: Callable[[], None] | None = None  # stop() cut something off; must not wait
 
     @property
-    def _frame_s(self) -> float:
-        """By the size of now: it is known for certain only when the first frame has come."""
-        return self.frame_bytes / 2 / RATE
+    def frame_bytes(self) -> int:
+        """It is known for certain only when the first frame has come."""
+        return self._frame_bytes
+
+    @frame_bytes.setter
+    def frame_bytes(self, size: int) -> None:
+        self._frame_bytes = size
+        self._frame_s = size / 2 / RATE
+        self._ahead_s = self._lead * self._frame_s - 1e-6
+        self._nothing = bytes(size)
 
     @property
     def busy(self) -> bool:
@@ -99,7 +106,7 @@ class Playback:
     def due(self, now: float) -> list[bytes]:
         """The frames to be sent now, of frame_bytes each; the last one of all is filled up."""
         frames: list[bytes] = []
-        while self._queue and self._next_at - now < self._lead * self._frame_s - 1e-6:
+        while self._queue and self._next_at - now < self._ahead_s:
             filler = self._queue[0].filler
             frame = self._take()
             if frame is None:
@@ -123,15 +130,27 @@ class Playback:
             self._next_at = now
         while self._next_at - now < LATE_S:
             self._next_at += self._frame_s
-            frames.append(bytes(self.frame_bytes))
+            frames.append(self._nothing)
         return frames
 
     def _take(self) -> bytes | None:
+        head = self._queue[0]
+        size = self._frame_bytes
+        if len(head.pcm) > size:  # most of them
+            frame = bytes(head.pcm[:size])
+            del head.pcm[:size]
+            head.sent += size
+            self._kept -= size
+            return frame
+        return self._take_across()
+
+    def _take_across(self) -> bytes | None:
+        """A frame in which a sentence ends, or waits for more of it."""
         frame = bytearray()
-        while self._queue and len(frame) < self.frame_bytes:
+        while self._queue and len(frame) < self._frame_bytes:
             head = self._queue[0]
-            piece = head.pcm[: self.frame_bytes - len(frame)]
-            if len(piece) + len(frame) < self.frame_bytes and not head.complete:
+            piece = head.pcm[: self._frame_bytes - len(frame)]
+            if len(piece) + len(frame) < self._frame_bytes and not head.complete:
                 # Half a frame of a sentence still to come: wait for the rest.
                 if not frame:
                     return None
@@ -144,7 +163,7 @@ class Playback:
                 self._said.append(self._queue.pop(0))
         if not frame:
             return None
-        return bytes(frame.ljust(self.frame_bytes, b"\0"))
+        return bytes(frame.ljust(self._frame_bytes, b"\0"))
 
     @property
     def seconds_left(self) -> float:

@@ -34,6 +34,7 @@ class Server:
     FreeSWITCH goes on with its next dialplan action. It tries its next host only where connecting
     fails: so where the reason is "full" nobody listens until there is room again.
     on_refused(why): one of accounts.REFUSALS.
+    share_port: other processes that do the same may listen on this port; the kernel deals out.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Server:
         max_connections_per_s: int,
         refuse: Callable[[], str] = str,
         on_refused: Callable[[str], None] = str,  # type: ignore[assignment]
+        share_port: bool = False,
     ) -> None:
         self._host = host
         self._port = port
@@ -53,6 +55,7 @@ class Server:
         self._networks = tuple(allowed_networks)
         self._refuse = refuse
         self._on_refused = on_refused
+        self._share_port = share_port
         self._recent: deque[float] = deque(maxlen=max_connections_per_s)
         self._socket: socket.socket | None = None
         self._loop: gevent.Greenlet | None = None
@@ -77,6 +80,8 @@ class Server:
         one = socket.socket(family, socket.SOCK_STREAM)
         try:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if self._share_port:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             one.bind((self._host, self._port))
             one.listen(BACKLOG)
         except OSError as error:

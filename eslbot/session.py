@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import time
 import uuid as uuids
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -81,6 +82,10 @@ class Session(OutboundSession):  # type: ignore[misc]
         self._completions: dict[str, AsyncResult] = {}
         self._events: Queue = Queue(maxsize=MAX_EVENTS)
         self._sending = RLock()
+        self._renewed: list[AsyncResult] = []  # the watchdog's last renewal
+        self._renewed_at = 0.0
+        # What was asked of it, and the commands for that: the same once a second.
+        self._renewal: tuple[tuple[str, ...], tuple[bytes, ...]] = (), ()
         self._receive_events_greenlet = gevent.spawn(self.receive_events)
         self._process_events_greenlet = gevent.spawn(self.process_events)
 
@@ -108,7 +113,8 @@ class Session(OutboundSession):  # type: ignore[misc]
 
     def _handle(self, message: Message) -> None:
         kind = message.type
-        log.debug("%s < %s", self.name, kind)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("%s < %s", self.name, kind)
         if kind in ("command/reply", "api/response"):
             if not self._waiting:
                 # From here on every reply would be taken for the answer to another command.
@@ -203,9 +209,10 @@ class Session(OutboundSession):  # type: ignore[misc]
             with self._sending:
                 # In one order here and on the wire: replies carry no name.
                 self._waiting.extend(results)
-                log.debug("%s > %s", self.name, commands[0].split(b"\n", 1)[0][:12])
+                if log.isEnabledFor(logging.DEBUG):
+                    log.debug("%s > %s", self.name, commands[0].split(b"\n", 1)[0][:12])
                 try:
-                    self.sock.sendall(b"".join(commands))
+                    self._put(b"".join(commands))
                 except gevent.Timeout:
                     # Half a command may be on the wire: nothing can follow it.
                     self._finish("the switch does not read")
@@ -214,6 +221,12 @@ class Session(OutboundSession):  # type: ignore[misc]
             self._finish(f"connection lost: {error.strerror or type(error).__name__}")
             raise SessionClosed(self.close_reason) from None
         return results
+
+    def _put(self, packet: bytes) -> None:
+        # gevent's sendall looks at the socket's buffer first, which costs as much as to send.
+        sent = self.sock.send(packet)
+        if sent < len(packet):
+            self.sock.sendall(packet[sent:])
 
     def send(self, data: str) -> Message:
         """greenswitch's own: for its methods, with a deadline."""
@@ -322,13 +335,28 @@ class Session(OutboundSession):  # type: ignore[misc]
             return "::" if here.version == 6 else "0.0.0.0"  # noqa: S104  it knows none: any
 
     def renew_watchdog(self, seconds: int, extension: str, context: str, timeout_s: float) -> None:
-        """FreeSWITCH takes the call there in so many seconds, unless this is called again."""
+        """FreeSWITCH takes the call there in so many seconds, unless this is called again.
+
+        It does not wait: that the last one was answered is looked at by the next.
+        """
+        if any(not one.ready() for one in self._renewed):
+            if time.monotonic() - self._renewed_at > timeout_s:
+                raise SessionTimeout("the watchdog's renewal was not answered")
+            return
+        for one in self._renewed:
+            one.get()  # raises what ended the session
+        self._renewed_at = time.monotonic()
         when = f"+{int(seconds)}"
-        self.exchange(
-            esl.command("api", "sched_del", self.uuid),
-            esl.command("api", "sched_transfer", when, self.uuid, extension, "XML", context),
-            timeout_s=timeout_s,
-        )
+        asked = (when, extension, context)
+        if self._renewal[0] != asked:
+            transfer = ("sched_transfer", when, self.uuid, extension, "XML", context)
+            packets = esl.command("api", "sched_del", self.uuid), esl.command("api", *transfer)
+            self._renewal = asked, packets
+        try:
+            with gevent.Timeout(timeout_s):
+                self._renewed = self._write(self._renewal[1])
+        except gevent.Timeout:
+            raise SessionTimeout("the switch does not read") from None
 
     def transfer(
         self,

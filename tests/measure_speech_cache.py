@@ -59,7 +59,6 @@ def worker(server: RedisProcess, folder: Path, **environ: str) -> Iterator[redis
 def first_piece_ms(client: redis.Redis, bot: Bot, texts: list[str], call: str) -> list[float]:
     """One turn per sentence; the job is waiting when the sentence comes, as in a call."""
     streams.put_bot(client, bot)
-    queues = streams.queues(client)
     last: Any = "0"
     turn = Turn(call, 0, OUT, bot.sha, 20.0, 10.0)
     found = []
@@ -75,7 +74,7 @@ def first_piece_ms(client: redis.Redis, bot: Bot, texts: list[str], call: str) -
     for n, text in enumerate(texts):
         turn = Turn(call, n, OUT, bot.sha, 20.0, 10.0)
         pipe = client.pipeline()
-        streams.enqueue(pipe, queues, turn, "tts")
+        streams.enqueue(pipe, turn, "tts")
         pipe.execute()
         until_told(Started)
         time.sleep(0.05)  # a caller speaks meanwhile; RQ is done with its bookkeeping

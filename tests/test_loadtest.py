@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 
 from eslbot.loadtest.figures import end_of, percentiles
+from eslbot.loadtest.growth import growth, lines
 from eslbot.loadtest.plan import NUMBERS, BadPlan, Plan, number
+from eslbot.loadtest.processes import Cost
 from eslbot.loadtest.verdict import bottleneck, generator_was_limit, limits, others_were_limit
+from eslbot.loadtest.watch import Sample
 from tests.house import ROOT
 
 CALLS = 5
@@ -168,3 +171,31 @@ def test_each_limit_can_be_broken(found):
     figures["clock"]["over_20_ms_percent"] = None
     figures["frames"] |= {"lost": 1, "holes": 1000, "received": 100_000}
     assert [one.name for one in limits(figures) if one.kept] == []
+
+
+def test_growth_is_told_by_the_minute():
+    samples = [
+        Sample(
+            3.0 + n,
+            {
+                "listener": Cost(0.0, 100_000_000 + n * 1_000_000, 3, 50),
+                "listener.2": Cost(0.0, 1_000_000, 3, 50 + n // 60),
+            },
+            (0.0, 0.0),
+            keys=n,
+        )
+        for n in range(125)
+    ]
+    rows = growth(samples)
+    assert [row["minute"] for row in rows] == [1, 2]  # of the third there is too little
+    assert rows[0]["listener"] == {"rss_mb": 130.5, "files": 100, "threads": 6}
+    assert rows[1]["listener"] == {"rss_mb": 190.5, "files": 101, "threads": 6}
+    assert [row["keys"] for row in rows] == [29.5, 89.5]
+    assert any("130.5 -> 190.5" in line for line in lines(rows))
+    assert lines(rows[:1]) == lines([]) == growth([]) == []
+
+
+@pytest.mark.parametrize("wrong", ["ESLBOT_X", "PATH=/", "=1"])
+def test_a_setting_that_is_none_is_named(wrong: str):
+    with pytest.raises(BadPlan, match=wrong):
+        Plan(1, 1, settings=(wrong,))

@@ -79,9 +79,8 @@ def all_of_ours(client: redis.Redis) -> str:
 def test_a_waiting_job_has_an_age_and_a_taken_one_none(client: redis.Redis):
     assert {s.jobs for s in streams.queue_states(client).values()} == {0}
     pipe = client.pipeline()
-    queues = streams.queues(client)
-    streams.enqueue(pipe, queues, TURN, "llm")
-    streams.enqueue(pipe, queues, TURN, "llm")
+    streams.enqueue(pipe, TURN, "llm")
+    streams.enqueue(pipe, TURN, "llm")
     pipe.execute()
     first = client.lrange("rq:queue:llm", 0, 0)[0].decode()
     then = datetime.now(UTC) - timedelta(seconds=40)

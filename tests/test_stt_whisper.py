@@ -54,6 +54,29 @@ def test_several_utterances_at_once_are_all_heard(engine: WhisperEngine):
     assert heard == [SENTENCE] * 4
 
 
+@pytest.mark.parametrize(("window_s", "frames"), [(0, 3000), (10, 1000), (2, 300)])
+def test_a_shorter_window_is_encoded_where_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window_s: int, frames: int
+):
+    from faster_whisper import WhisperModel
+
+    whisper_model.make(tmp_path, SENTENCE)
+    seen: list[int] = []
+    encode = WhisperModel.encode
+
+    def look(self: WhisperModel, features):  # type: ignore[no-untyped-def]
+        seen.append(features.shape[-1])
+        return encode(self, features)
+
+    monkeypatch.setattr(WhisperModel, "encode", look)
+    one = WhisperEngine(str(tmp_path), device="cpu", cpu_threads=1, fetch=False, window_s=window_s)
+    utterance = one.open(Hints())
+    utterance.feed(SECOND)
+    assert utterance.finish(20.0).text.strip() == SENTENCE
+    utterance.close()
+    assert seen == [frames]  # one second of it is speech
+
+
 @pytest.mark.parametrize("what", ["empty folder", "broken model", "no such path"])
 def test_a_model_that_can_not_be_loaded_is_named(tmp_path: Path, what: str):
     folder = tmp_path / "model"

@@ -116,6 +116,15 @@ def test_only_the_switch_is_listened_to(port):
     stranger.send(b"\x7f\x7f" * 160)
     peer.send(b"\x03\x04" * 160)
     assert received(port, 320) == b"\x03\x04" * 160
+    assert port.received == 2
+
+
+def test_what_a_stranger_sent_before_the_switch_was_known_is_not_heard(port):
+    peer, stranger = Peer(port), Peer(port)
+    peer.send(b"\x01\x02" * 160)
+    stranger.send(b"\x7f\x7f" * 160)
+    peer.send(b"\x03\x04" * 160)
+    assert received(port, 640) == b"\x01\x02" * 160 + b"\x03\x04" * 160
     assert port.refused == 1
 
 

@@ -76,7 +76,7 @@ class Pool:
 
     def enqueue(self, turn: Turn, stage: str) -> None:
         pipe = self.client.pipeline()
-        streams.enqueue(pipe, self.queues, turn, stage)  # type: ignore[arg-type]
+        streams.enqueue(pipe, turn, stage)  # type: ignore[arg-type]
         pipe.execute()
 
     def feed(self, turn: Turn, stage: str, *messages: Message) -> None:
@@ -247,6 +247,15 @@ def test_a_worker_survives_redis_going_and_coming_back_empty(pool: Pool):
     assert process.poll() is None
 
 
+def test_on_sigterm_a_worker_ends_though_redis_is_away(pool: Pool):
+    process = pool.start("llm")
+    pool.enqueue(pool.turn(), "llm")
+    wait_until(pool.told_one(Started))
+    pool.server.kill()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+
+
 def test_on_sigterm_a_running_job_is_finished_and_the_worker_retires(pool: Pool):
     process = pool.start("tts")
     turn = pool.turn()
@@ -312,10 +321,9 @@ def test_a_worker_that_can_not_start_says_why_in_a_line(shared_redis: RedisServe
 
 
 def test_jobs_are_json(client: redis.Redis):
-    queues = streams.queues(client)
     pipe = client.pipeline()
     turn = Turn("c", 1, OUT, "s", 5.0, 5.0)
-    streams.enqueue(pipe, queues, turn, "tts")
+    streams.enqueue(pipe, turn, "tts")
     pipe.execute()
     (job,) = Queue("tts", connection=client, serializer=JSONSerializer).jobs
     assert job.func_name == "workers.jobs.speak"

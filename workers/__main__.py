@@ -37,9 +37,11 @@ def main(argv: list[str] | None = None) -> int:
                 raise EngineError(wrong[0])
             choose(role, settings)
             return 0
+        os.nice(settings.worker_nice)
         slots = settings.stt_slots if role == "stt" else settings.worker_slots
         timeout_s = settings.redis_timeout_ms / 1000
-        client = streams.connect(settings.redis, timeout_s, slots + 7, settings.redis_tls)
+        # A job has a connection of its own, and at times wants another; the rest is presence.py's.
+        client = streams.connect(settings.redis, timeout_s, 2 * slots + 8, settings.redis_tls)
         streams.wait_for_redis(client, within_s=10)
         levels = choose(role, settings, client)
         library = open_library(settings, client) if role == "llm" else None

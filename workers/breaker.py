@@ -14,6 +14,7 @@ what it has seen itself.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 import time
@@ -23,6 +24,7 @@ from typing import Any, Literal
 import redis
 
 from workers.http_provider import ProviderError
+from workers.wire import Wire
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,7 @@ if ARGV[1] == 'probe' and tonumber(till) <= now and tonumber(probe or 0) <= now 
 end
 return {'open', 0}
 """
+_LOOK_SHA = hashlib.sha1(_LOOK.encode(), usedforsecurity=False).hexdigest()  # as Redis names it
 # ARGV: failures that open it, ms that it stays open, s that its state is kept, whether a probe
 _FAIL = """
 local now = redis.call('TIME')
@@ -85,7 +88,6 @@ class Breaker:
         self._client = client
         self._after = after
         self._open_s = open_s
-        self._look: Any = client.register_script(_LOOK) if client is not None else None
         self._fail: Any = client.register_script(_FAIL) if client is not None else None
         self._local = _Local()
         self._lock = threading.Lock()
@@ -104,13 +106,21 @@ class Breaker:
     def _state(self, ask: Literal["look", "probe"]) -> State:
         if self._client is not None:
             try:
-                state, failures = self._look(keys=[self.key], args=[ask, int(PROBE_S * 1000)])
+                with Wire(self._client) as wire:
+                    state, failures = self._look(wire, ask)
             except redis.RedisError:
                 return self._local_state(ask)
             self._stained = bool(failures)
             found: State = state.decode()
             return found
         return self._local_state(ask)
+
+    def _look(self, wire: Wire, ask: str) -> Any:
+        arguments = (1, self.key, ask, int(PROBE_S * 1000))
+        try:
+            return wire.ask("EVALSHA", _LOOK_SHA, *arguments)
+        except redis.exceptions.NoScriptError:
+            return wire.ask("EVAL", _LOOK, *arguments)
 
     def _local_state(self, ask: str) -> State:
         with self._lock:

@@ -159,6 +159,7 @@ def _whisper(settings: Settings) -> tuple[Any, str]:
             device=settings.whisper_device,
             compute_type=settings.whisper_compute_type,
             cpu_threads=settings.whisper_threads,
+            window_s=settings.whisper_window_s,
         )
     except WhisperUnavailable as error:
         raise Unavailable(str(error)) from None

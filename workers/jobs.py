@@ -56,10 +56,13 @@ from workers.tools.runner import Runner
 from workers.tts.cache import SpeechCache, wanted
 from workers.tts.engine import TtsEngine, TtsError
 from workers.tts.shared_sentences import shared_sentences
+from workers.wire import Pipe, Wire
 
 log = logging.getLogger(__name__)
 
 SPEECH_PIECE_BYTES = 6400  # 400 ms: few entries, and the first still leaves early
+SPEECH_EVERY_S = 0.2  # half of that: the caller never waits for what was made in time
+KEPT_PIECE_BYTES = 32_000  # two seconds, of what is at hand
 PARTIAL_EVERY_S = 0.2
 MAX_BOTS = 64
 EngineErrors = (SttError, LlmError, TtsError)
@@ -126,42 +129,55 @@ class Context:
                 return at
         raise NoEngine("all providers are out")
 
-    def tell(self, turn: Turn, *messages: Message) -> None:
+
+class Line:
+    """A job's way from and to the listener, over a connection that is its own while it runs."""
+
+    def __init__(self, context: Context, turn: Turn, wire: Wire) -> None:
+        self.turn = turn
+        self.inbox = streams.Inbox(wire, turn, context.stage)
+        self._pipe = Pipe(wire)
+
+    def tell(self, *messages: Message) -> None:
         """Messages to the listener, in one round trip."""
-        pipe = self.client.pipeline(transaction=False)
         for message in messages:
-            streams.publish(pipe, turn, message)
-        pipe.execute()
+            streams.publish(self._pipe, self.turn, message)
+        self._pipe.execute()
 
 
 def run(context: Context, turn: Turn) -> None:
     """Do the stage's job of a turn, and tell the listener if that fails."""
+    with Wire(context.client) as wire:
+        _run(context, Line(context, turn, wire))
+
+
+def _run(context: Context, line: Line) -> None:
+    turn = line.turn
     name = context.stage
     logs.CALL.set(turn.call)
     try:
         at = context.choose(turn.level)
         level = context.levels[at]
         name = level.engine.name
-        inbox = streams.Inbox(context.client, turn, context.stage)
-        context.tell(turn, Started(context.stage, name, at, context.name))
-        _work(context, level, turn, inbox)
+        line.tell(Started(context.stage, name, at, context.name))
+        _work(context, level, line)
     except streams.Cancelled:
         log.debug("%s %s: cancelled", turn.call, turn.epoch)
     except (*EngineErrors, MessageError, NoEngine, streams.InputLost) as error:
-        _give_up(context, turn, f"{type(error).__name__}: {error}")
+        _give_up(context, line, f"{type(error).__name__}: {error}")
     except redis.RedisError:
         raise  # there is nobody to tell
     except Exception as error:
         # The engine's own defect. Its text may hold the caller's words: the type must do.
-        _give_up(context, turn, f"{name}: {type(error).__name__}")
+        _give_up(context, line, f"{name}: {type(error).__name__}")
         raise
 
 
-def _work(context: Context, level: Level, turn: Turn, inbox: streams.Inbox) -> None:
-    work: dict[Stage, Callable[[Context, Any, Turn, streams.Inbox], bool]]
+def _work(context: Context, level: Level, line: Line) -> None:
+    work: dict[Stage, Callable[[Context, Any, Line], bool]]
     work = {"stt": transcribe, "llm": reply, "tts": speak}
     try:
-        asked = work[context.stage](context, level.engine, turn, inbox)
+        asked = work[context.stage](context, level.engine, line)
     except EngineErrors as error:
         if level.breaker is not None and provider_failed(error):
             level.breaker.failed()
@@ -171,9 +187,10 @@ def _work(context: Context, level: Level, turn: Turn, inbox: streams.Inbox) -> N
         level.breaker.succeeded()
 
 
-def _give_up(context: Context, turn: Turn, reason: str) -> None:
+def _give_up(context: Context, line: Line, reason: str) -> None:
+    turn = line.turn
     log.warning("%s %s: %s gave up: %s", turn.call, turn.epoch, context.stage, reason)
-    context.tell(turn, Failed(context.stage, reason[:200]))
+    line.tell(Failed(context.stage, reason[:200]))
 
 
 def hints(bot: Bot, asked: str | None, language: str) -> Hints:
@@ -222,33 +239,35 @@ def _warm_stt(stt: SttEngine, bot: Bot, slots: int) -> None:
                 utterance.close()
 
 
-def transcribe(context: Context, engine: SttEngine, turn: Turn, inbox: streams.Inbox) -> bool:
+def transcribe(context: Context, engine: SttEngine, line: Line) -> bool:
     """stt: audio in, partials and the final text out. Whether the engine was asked: always."""
+    turn = line.turn
     bot = context.bot(turn.bot).speaking(turn.language)
     utterance = engine.open(hints(bot, turn.state.asked, turn.language))
     told = 0.0
     try:
-        for message in inbox.messages(turn.listen_s):
+        for message in line.inbox.messages(turn.listen_s):
             if isinstance(message, AudioEnd):
                 break
             if isinstance(message, Audio):
                 partial = utterance.feed(message.pcm)
                 if partial and time.monotonic() - told > PARTIAL_EVERY_S:
                     told = time.monotonic()
-                    context.tell(turn, Partial(partial))
+                    line.tell(Partial(partial))
         heard = utterance.finish(turn.answer_s)
     finally:
         utterance.close()
-    context.tell(turn, Final(heard.text, heard.confidence))
+    line.tell(Final(heard.text, heard.confidence))
     return True
 
 
-def reply(context: Context, engine: LlmEngine, turn: Turn, inbox: streams.Inbox) -> bool:
+def reply(context: Context, engine: LlmEngine, line: Line) -> bool:
     """llm: the caller's text in, a decision and sentences out. Whether the engine was asked:
     always."""
+    turn = line.turn
     bot = context.bot(turn.bot).speaking(turn.language)
     language = ""
-    final = next(m for m in inbox.messages(turn.listen_s) if isinstance(m, Final))
+    final = next(m for m in line.inbox.messages(turn.listen_s) if isinstance(m, Final))
     request = Request(bot, turn.state, turn.history, final.text, final.keyed, turn.said,
                       final.private, final.confidence)  # fmt: skip
     splitter = SentenceSplitter()
@@ -256,14 +275,17 @@ def reply(context: Context, engine: LlmEngine, turn: Turn, inbox: streams.Inbox)
     repeated = list(turn.said)  # what an engine that can't go on says once more
     decided = False
 
-    def say(texts: list[str]) -> None:
+    def new(texts: list[str]) -> list[Message]:
+        """Those that were not said yet, as messages."""
         nonlocal count
+        found: list[Message] = []
         for text in texts:
             if repeated and repeated.pop(0) == text:
                 continue
             repeated.clear()
-            context.tell(turn, Sentence(count, text, language))
+            found.append(Sentence(count, text, language))
             count += 1
+        return found
 
     pieces = guided(engine, request, turn.answer_s, context.library, turn.interruptions, turn.ruled)
     result: Result | None = None
@@ -273,35 +295,34 @@ def reply(context: Context, engine: LlmEngine, turn: Turn, inbox: streams.Inbox)
         except StopIteration:
             break
         result = None
-        inbox.check()
+        line.inbox.check()
         if isinstance(piece, ToolCall):
-            say(splitter.flush())
-            result = _act(context, turn, inbox, bot, piece)
+            if sentences := new(splitter.flush()):
+                line.tell(*sentences)
+            result = _act(context, line, bot, piece)
         elif isinstance(piece, Decision):
             decided = True
             if piece.state.language not in (None, bot.language):
                 language = piece.state.language or ""  # from here on, the answer included
-            context.tell(turn, piece)
-        else:
-            say(splitter.feed(piece))
-    say(splitter.flush())
-    if not decided:
-        context.tell(turn, Decision(turn.state))
-    context.tell(turn, SentencesEnd(count))
+            line.tell(piece)
+        elif sentences := new(splitter.feed(piece)):
+            line.tell(*sentences)
+    rest = new(splitter.flush())
+    decision = [] if decided else [Decision(turn.state)]
+    line.tell(*rest, *decision, SentencesEnd(count))
     return True
 
 
-def _act(
-    context: Context, turn: Turn, inbox: streams.Inbox, bot: Bot, call: ToolCall
-) -> Result | None:
+def _act(context: Context, line: Line, bot: Bot, call: ToolCall) -> Result | None:
     """Have a tool run, once the listener says so: the utterance is over then, and no other attempt
     has done it."""
+    turn = line.turn
     if context.tools is None or call.tool not in bot.tools:
         return None
-    context.tell(turn, Working(call.tool, call.act))
+    line.tell(Working(call.tool, call.act))
     word = next(
         message
-        for message in inbox.messages(turn.listen_s)
+        for message in line.inbox.messages(turn.listen_s)
         if isinstance(message, Proceed)
         and (message.attempt, message.act) == (turn.attempt, call.act)
     )
@@ -311,18 +332,19 @@ def _act(
         language = turn.state.language or turn.language
         today = turn.state.today or date.today().isoformat()
         result = context.tools.run(bot, call.tool, call.arguments, key, language, today)
-    context.tell(turn, Worked(call.tool, result.status, result.code, result.ms))
+    line.tell(Worked(call.tool, result.status, result.code, result.ms))
     return result
 
 
-def speak(context: Context, engine: TtsEngine, turn: Turn, inbox: streams.Inbox) -> bool:
+def speak(context: Context, engine: TtsEngine, line: Line) -> bool:
     """tts: sentences in, speech out; those of turn.said are out already. Whether the engine was
     asked."""
+    turn = line.turn
     asked = False
     shared = context.shared(turn.bot)
-    for message in inbox.messages(turn.listen_s):
+    for message in line.inbox.messages(turn.listen_s):
         if isinstance(message, SentencesEnd):
-            context.tell(turn, SpeechEnd(message.count - 1, last=True))
+            line.tell(SpeechEnd(message.count - 1, last=True))
             return asked
         if not isinstance(message, Sentence) or message.index < len(turn.said):
             continue
@@ -333,12 +355,12 @@ def speak(context: Context, engine: TtsEngine, turn: Turn, inbox: streams.Inbox)
         one = wanted(engine, text, language, message.text in shared)
         kept = context.speech.get(one)
         if kept is not None:
-            _send_whole(context, turn, message.index, kept)
+            _send_whole(line, message.index, kept)
             continue
         asked = True
         # Closed at once when the turn is cancelled; who else listens to it goes on.
         with contextlib.closing(context.speech.speak(engine, one, turn.answer_s)) as pieces:
-            _send(context, turn, inbox, message.index, pieces)
+            _send(line, message.index, pieces)
     return asked
 
 
@@ -349,29 +371,33 @@ def _sayable(context: Context, engine: TtsEngine, turn: Turn, text: str) -> str:
     return spoken_names(text, turn.language)
 
 
-def _send_whole(context: Context, turn: Turn, index: int, pcm: bytes) -> None:
+def _send_whole(line: Line, index: int, pcm: bytes) -> None:
     """A sentence that is at hand, in one round trip."""
-    cuts = range(0, len(pcm), SPEECH_PIECE_BYTES)
-    pieces = [Speech(index, n, pcm[at : at + SPEECH_PIECE_BYTES]) for n, at in enumerate(cuts)]
-    context.tell(turn, *pieces, SpeechEnd(index, last=False))
+    cuts = range(0, len(pcm), KEPT_PIECE_BYTES)
+    pieces = [Speech(index, n, pcm[at : at + KEPT_PIECE_BYTES]) for n, at in enumerate(cuts)]
+    line.tell(*pieces, SpeechEnd(index, last=False))
 
 
-def _send(
-    context: Context, turn: Turn, inbox: streams.Inbox, index: int, pieces: Iterator[bytes]
-) -> None:
-    """A sentence while it is made."""
+def _send(line: Line, index: int, pieces: Iterator[bytes]) -> None:
+    """A sentence while it is made: the first piece at once, however short; then as it comes, a
+    few times a second at the most: it is made faster than it is heard."""
     seq = 0
-    rest = b""
+    rest = bytearray()
+    next_at = 0.0
+
+    def flush(*more: Message) -> None:
+        nonlocal seq, next_at
+        found: list[Message] = []
+        for at in range(0, len(rest), KEPT_PIECE_BYTES):
+            found.append(Speech(index, seq, bytes(rest[at : at + KEPT_PIECE_BYTES])))
+            seq += 1
+        rest.clear()
+        line.tell(*found, *more)
+        next_at = time.monotonic() + SPEECH_EVERY_S
+
     for piece in pieces:
-        inbox.check()
+        line.inbox.check()
         rest += piece
-        while len(rest) >= SPEECH_PIECE_BYTES:
-            context.tell(turn, Speech(index, seq, rest[:SPEECH_PIECE_BYTES]))
-            rest = rest[SPEECH_PIECE_BYTES:]
-            seq += 1
-        if seq == 0 and rest:  # the first piece at once, however short
-            context.tell(turn, Speech(index, seq, rest))
-            rest = b""
-            seq += 1
-    last = [Speech(index, seq, rest)] if rest else []
-    context.tell(turn, *last, SpeechEnd(index, last=False))
+        if rest and (seq == 0 or (len(rest) >= SPEECH_PIECE_BYTES and time.monotonic() >= next_at)):
+            flush()
+    flush(SpeechEnd(index, last=False))

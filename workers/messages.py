@@ -18,7 +18,6 @@ stream an entry carries its address too: `call`, `epoch`, `attempt`.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from collections.abc import Mapping
@@ -278,10 +277,21 @@ _HINTS: dict[type[Any], dict[str, Any]] = {
 }
 
 
+# By type: its name on the wire, and its fields: (name, name on the wire, type).
+_LAYOUT: dict[type[Any], tuple[bytes, tuple[tuple[str, bytes, Any], ...]]] = {
+    kind: (
+        kind.__name__.encode(),
+        tuple((name, name.encode(), hint) for name, hint in _HINTS[kind].items()),
+    )
+    for kind in get_args(Message)
+}
+
+
 def encode(message: Message) -> dict[str, bytes]:
     """The stream entry of a message. Raises MessageError where it is over its bounds."""
-    fields = {"t": type(message).__name__.encode()}
-    for name, hint in _HINTS[type(message)].items():
+    tag, layout = _LAYOUT[type(message)]
+    fields = {"t": tag}
+    for name, _, hint in layout:
         value = getattr(message, name)
         if hint is bytes:
             if len(value) > MAX_PCM_BYTES:
@@ -290,8 +300,10 @@ def encode(message: Message) -> dict[str, bytes]:
         elif hint is str:
             # Surrogates come from careless JSON of a provider; they have no UTF-8.
             fields[name] = value[:MAX_TEXT_CHARACTERS].encode("utf-8", "replace")
+        elif hint is int:
+            fields[name] = b"%d" % value
         else:
-            fields[name] = _to_json(value)
+            fields[name] = json.dumps(value, default=_fields).encode()
     return fields
 
 
@@ -300,26 +312,26 @@ def decode(entry: Mapping[bytes, bytes]) -> Message:
     kind = _TYPES.get(entry.get(b"t", b"").decode("ascii", "replace"))
     if kind is None:
         raise MessageError("unknown type of message")
-    values: dict[str, Any] = {}
+    values: list[Any] = []
     try:
-        for name, hint in _HINTS[kind].items():
-            raw = entry[name.encode()]
+        for name, key, hint in _LAYOUT[kind][1]:
+            raw = entry[key]
             if hint is bytes:
                 if len(raw) > MAX_PCM_BYTES:
                     raise MessageError(f"{kind.__name__}.{name} is over its bound")
-                values[name] = raw
+                values.append(raw)
             elif hint is str:
-                values[name] = raw.decode()[:MAX_TEXT_CHARACTERS]
+                values.append(raw.decode()[:MAX_TEXT_CHARACTERS])
             else:
-                values[name] = _typed(json.loads(raw), hint)
-        message: Message = kind(**values)
+                values.append(_typed(json.loads(raw), hint))
+        message: Message = kind(*values)
     except (KeyError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise MessageError(f"{kind.__name__}: {type(error).__name__}") from None
     return message
 
 
 def turn_to_json(turn: Turn) -> str:
-    return json.dumps(dataclasses.asdict(turn))
+    return json.dumps(turn, default=_fields)
 
 
 def turn_from_json(text: str) -> Turn:
@@ -331,10 +343,9 @@ def turn_from_json(text: str) -> Turn:
         raise MessageError(f"Turn: {type(error).__name__}") from None
 
 
-def _to_json(value: Any) -> bytes:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        value = dataclasses.asdict(value)
-    return json.dumps(value).encode()
+def _fields(value: Any) -> dict[str, Any]:
+    """A dataclass of ours for JSON, without the deep copy that dataclasses.asdict makes."""
+    return {name: getattr(value, name) for name in _HINTS[type(value)]}
 
 
 def _typed(value: Any, hint: Any) -> Any:

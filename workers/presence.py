@@ -24,6 +24,7 @@ from workers.engines import Level, providers
 from workers.stt.engine import SttError
 from workers.tts.shared_sentences import sentences_of
 from workers.tts.warm import speak_ahead
+from workers.wire import Wire
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class Presence:
         self._health_s = health_s
         self._ready: list[str] = []
         self._ahead: list[str] = []  # of those, the bots whose sentences are spoken
+        self._wire = Wire(context.client)
         self._stopped = threading.Event()
         self._changed = threading.Event()
         self._threads = [
@@ -83,7 +85,7 @@ class Presence:
             self._stopped.wait(every_s)
 
     def _beat(self) -> None:
-        streams.beat(self._context.client, self._context.name)
+        streams.beat(self._wire, self._context.name)
 
     def _announce(self) -> None:
         context = self._context

@@ -73,6 +73,12 @@ class Settings:
     # -- calls in
     listen_host: str = _set("127.0.0.1", "Address on which FreeSWITCH reaches the listener.")
     listen_port: int = _set(8084, "TCP port for FreeSWITCH's outbound socket.", low=1, high=65535)
+    listen_shared: str = _set(
+        "off",
+        "Several listeners of a host share the port, a core each; the kernel deals calls out to "
+        "them. Each needs an ESLBOT_METRICS_PORT of its own.",
+        among=("on", "off"),
+    )
     allowed_networks: str = _set(
         "127.0.0.0/8,::1/128",
         "Networks that may connect, comma-separated; the socket has no login.",
@@ -214,6 +220,13 @@ class Settings:
     history_lines: int = _set(20, "Lines of the conversation that a model sees.", low=0, high=100)
     stream_ttl_s: int = _set(120, "Streams of a turn expire after this.", low=30, high=3600)
     # -- workers
+    worker_nice: int = _set(
+        5,
+        "Niceness of workers: where they share a machine with a listener it has the CPU first; a "
+        "late answer is masked by a filler, a late frame is a hole.",
+        low=0,
+        high=19,
+    )
     worker_slots: int = _set(32, "Jobs at once in one llm or tts process.", low=1, high=512)
     stt_slots: int = _set(4, "Utterances at once in one stt process.", low=1, high=64)
     whisper_dir: str = _set(
@@ -261,6 +274,13 @@ class Settings:
     )
     whisper_compute_type: str = _set("int8", "faster-whisper: CTranslate2's compute type.")
     whisper_threads: int = _set(2, "faster-whisper: CPU threads.", low=1, high=64)
+    whisper_window_s: int = _set(
+        0,
+        "faster-whisper: encode so much, or the utterance and 2 s if that is more, in place of "
+        "30 s; several times as fast, its accuracy not measured; 0: always 30 s.",
+        low=0,
+        high=30,
+    )
     llm: str = _set("auto", "Language model engine.", among=("auto", "openai", "intents"))
     llm_url: str = _set("", "Base URL of an OpenAI-compatible server for chat completions.")
     llm_model: str = _set("gpt-4o-mini", "Its model.")

@@ -11,38 +11,70 @@ JSON: who can write to Redis can still not run code here.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import logging
+import math
 import signal
 import threading
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import redis
 from rq import Queue, SimpleWorker
-from rq.exceptions import DeserializationError, StopRequested
-from rq.job import Job, JobStatus
+from rq.exceptions import StopRequested
+from rq.job import JobStatus
+from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
+from rq.utils import current_timestamp
 
 from workers import jobs, streams
 from workers.messages import MessageError, turn_from_json
 from workers.presence import Presence
+from workers.wire import Pipe, Wire
 
 log = logging.getLogger(__name__)
 
+BEAT_EVERY_S = 10.0  # by RQ's own measure; presence.py has ours
+LOOK_EVERY_S = 1.0  # whether `rq suspend` was said
+MAX_JOB_BYTES = 1_000_000
 GRACE_S = 2.0  # for running jobs at shutdown; the listener survives their loss
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A job off the queue, as it lies in Redis."""
+
+    id: str
+    fields: dict[bytes, bytes]
+
+    def asks(self) -> tuple[Any, Any]:
+        """(function, turn). Raises ValueError for what is not JSON in RQ's order: nothing else is
+        ever opened."""
+        data = self.fields.get(b"data", b"")
+        with contextlib.suppress(zlib.error):  # RQ's own are compressed
+            unpacker = zlib.decompressobj()
+            data = unpacker.decompress(data, MAX_JOB_BYTES)
+        try:
+            function, _, _, named = json.loads(data)
+        except (TypeError, RecursionError):
+            raise ValueError("not a job") from None
+        return function, named.get("turn") if isinstance(named, dict) else None
 
 
 class PoolWorker(SimpleWorker):
     """RQ worker of one stage with `slots` jobs at once.
 
-    It takes a job off the queue only when a slot is free, so that the others can have it.
+    It takes a job off the queue only when a slot is free, so that the others can have it. Of what
+    RQ does per job, some 30 commands, it does three: what its own loop looks at around each job,
+    it looks at now and then.
     """
 
     # How long one blocked look at the queue lasts: bounds what a dead connection can hide.
     dequeue_timeout = 5
-    # RQ's own waits for a Redis that is away grow to a minute; callers would wait for the next one.
-    max_connection_wait_time = 1.0
 
     def __init__(self, context: jobs.Context, queue: redis.Redis, slots: int, name: str) -> None:
         super().__init__(
@@ -57,6 +89,21 @@ class PoolWorker(SimpleWorker):
         self._free = threading.BoundedSemaphore(slots)
         self._slots = slots
         self._pool = ThreadPoolExecutor(slots, thread_name_prefix=context.stage)
+        self._wire = Wire(queue)
+        self._beat_at = self._looked_at = -math.inf
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
+        now = time.monotonic()
+        if pipeline is None and now - self._beat_at < BEAT_EVERY_S:
+            return
+        self._beat_at = now
+        super().heartbeat(timeout, pipeline)
+
+    def check_for_suspension(self, burst: bool) -> None:
+        now = time.monotonic()
+        if now - self._looked_at > LOOK_EVERY_S:
+            self._looked_at = now
+            super().check_for_suspension(burst)
 
     def dequeue_job_and_maintain_ttl(
         self, timeout: int | None, max_idle_time: int | None = None
@@ -64,35 +111,55 @@ class PoolWorker(SimpleWorker):
         while not self._free.acquire(timeout=1.0):
             self.heartbeat()
         try:
-            found = super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
+            while True:
+                try:
+                    return self._next(timeout or self.dequeue_timeout)
+                except redis.ConnectionError as error:
+                    log.warning("Redis: %s; again in 1 s", streams.plain(error))
+                    time.sleep(1.0)
         except BaseException:
             self._free.release()
             raise
-        if found is None:
-            self._free.release()
-        return found
 
-    def execute_job(self, job: Job, queue: Queue) -> None:
-        """Take the job off RQ's intermediate list and run it in a thread of its own."""
-        self.connection.lrem(queue.intermediate_queue_key, 1, job.id)
+    def _next(self, timeout_s: int) -> tuple[_Taken, Queue]:
+        """The next job of the queue that has not expired, with its slot."""
+        queue = self.queues[0]
+        while True:
+            self.heartbeat()
+            self.check_for_suspension(False)
+            if self.should_run_maintenance_tasks:
+                self.run_maintenance_tasks()  # type: ignore[no-untyped-call]
+            found = self._wire.ask("BLPOP", queue.key, timeout_s, within_s=timeout_s + 2.0)
+            if found is None:
+                continue
+            number = found[1].decode("ascii", "replace")
+            pipe = Pipe(self._wire)
+            # Whoever loses it from here on, the listener has it done by another one.
+            pipe.command("HGETALL", f"rq:job:{number}")
+            pipe.delete(f"rq:job:{number}")
+            fields = pipe.execute()[0]
+            if fields:
+                return _Taken(number, streams.pairs(fields)), queue
+
+    def execute_job(self, job: _Taken, queue: Queue) -> None:  # type: ignore[override]
+        """Run it in a thread of its own."""
         self._pool.submit(self._run, job)
 
-    def _run(self, job: Job) -> None:
+    def _run(self, job: _Taken) -> None:
         try:
             try:
-                function = job.func_name
-            except DeserializationError:
-                function = None
+                function, turn_json = job.asks()
+            except ValueError:
+                function, turn_json = None, None
             if function != streams.FUNCTIONS[self._context.stage]:
                 self._fail(job, "its function is not on this worker's list")
                 return
             try:
-                turn = turn_from_json(job.kwargs["turn"])
-            except (MessageError, KeyError, TypeError):
+                turn = turn_from_json(turn_json or "")
+            except (MessageError, TypeError):
                 self._fail(job, "its arguments are not those of a turn")
                 return
             jobs.run(self._context, turn)
-            job.delete(remove_from_queue=False)
         except redis.RedisError as error:
             log.error("job %s: Redis: %s", job.id, type(error).__name__)
         except Exception as error:
@@ -101,19 +168,20 @@ class PoolWorker(SimpleWorker):
         finally:
             self._free.release()
 
-    def _fail(self, job: Job, reason: str) -> None:
+    def _fail(self, taken: _Taken, reason: str) -> None:
         """Leave the job where `rq info` and dashboards show failed ones; it expires there."""
-        log.error("job %s refused or failed: %s", job.id, reason)
+        log.error("job %s refused or failed: %s", taken.id, reason)
+        key = f"rq:job:{taken.id}"
         try:
             with self.connection.pipeline() as pipe:
-                job.failed_job_registry.add(
-                    job, ttl=streams.FAILED_JOB_TTL_S, exc_string=reason, pipeline=pipe
-                )
-                job.set_status(JobStatus.FAILED, pipeline=pipe)
-                pipe.expire(job.key, streams.FAILED_JOB_TTL_S)
+                told = {b"status": JobStatus.FAILED.value.encode(), b"exc_info": reason.encode()}
+                pipe.hset(key, mapping=taken.fields | told)  # type: ignore[arg-type]
+                pipe.expire(key, streams.FAILED_JOB_TTL_S)
+                registry = FailedJobRegistry(self._context.stage, connection=self.connection)
+                pipe.zadd(registry.key, {taken.id: current_timestamp() + streams.FAILED_JOB_TTL_S})
                 pipe.execute()
         except redis.RedisError:
-            log.error("job %s: could not be marked as failed", job.id)
+            log.error("job %s: could not be marked as failed", taken.id)
 
     def request_stop(self, signum: int, frame: Any) -> None:
         """SIGTERM, SIGINT: take no more jobs; running ones have GRACE_S."""
@@ -143,6 +211,7 @@ def work(context: jobs.Context, queue: redis.Redis, slots: int, health_s: float)
     presence = Presence(context, slots, health_s)
     presence.start()
     pause_s = 0.5
+    worker: PoolWorker | None = None
     try:
         while True:
             try:
@@ -154,6 +223,8 @@ def work(context: jobs.Context, queue: redis.Redis, slots: int, health_s: float)
                     return
                 pause_s = 0.5
             except redis.RedisError as error:
+                if worker is not None and worker.stopping:
+                    return  # told to end while Redis is away: there is nobody to say goodbye to
                 log.warning("Redis: %s; again in %.1f s", type(error).__name__, pause_s)
             time.sleep(pause_s)
             pause_s = min(pause_s * 2, 5.0)

@@ -25,6 +25,7 @@ from eslbot.session import Session
 from workers import streams
 from workers.bot import load
 from workers.messages import Cancel, Started, Turn, decode
+from workers.wire import Pipe, Wire
 
 SIZE = 200  # bytes, as most messages have
 THERE, BACK = "eslbot:bench:there", "eslbot:bench:back"
@@ -132,19 +133,18 @@ def _dispatch(house: House, hop: Callable[[], None], effort: Effort) -> Part:
     """Until the worker's body says Started on the listener's stream: that is a hop, too."""
     jobs = 2 * effort.scale
     client = house.redis.client(4)
-    queues = streams.queues(client)
     bot = load(ROOT / "eslbot" / "bots" / "energy.yaml")
     streams.put_bot(client, bot)
     until(lambda: house.ready("llm"), 60, "the worker is ready")
     out, epoch = streams.out_key("bench"), 0
+    pipe = Pipe(Wire(client))
     last: Any = "0"
 
     def dispatch() -> None:
         nonlocal epoch, last
         epoch += 1
         turn = Turn("bench", epoch, out, bot.sha, 20.0, 10.0)
-        pipe = client.pipeline(transaction=False)
-        streams.enqueue(pipe, queues, turn, "llm")
+        streams.enqueue(pipe, turn, "llm")
         pipe.execute()
         last, fields = _next(client, out, last)
         if not isinstance(decode(fields), Started):

@@ -80,6 +80,7 @@ class Ours:
             folder / "state",
             **environ,
             ESLBOT_ENDPOINT_SILENCE_MS=str(terms.silence_ms),
+            ESLBOT_SPECULATE_MS="0",  # the peer does not, and its wait is measured from the end
             ESLBOT_STT_SLOTS="64",
             ESLBOT_WORKER_SLOTS="64",
             ESLBOT_LOG_LEVEL="warning",

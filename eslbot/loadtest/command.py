@@ -20,9 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=2.0, metavar="M",
                         help="of full load (%(default)s)")  # fmt: skip
     parser.add_argument("--listeners", type=int, default=1, metavar="L",
-                        help="listeners, each on a port of its own (%(default)s)")  # fmt: skip
+                        help="listeners, all on one port (%(default)s)")  # fmt: skip
     parser.add_argument("--workers", type=int, default=1, metavar="W",
                         help="worker processes of each role (%(default)s)")  # fmt: skip
+    parser.add_argument("--set", action="append", default=[], metavar="ESLBOT_NAME=VALUE",
+                        help="a setting of listeners and workers")  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("var/loadtest"), metavar="DIR",
                         help="folder for what was found (%(default)s)")  # fmt: skip
 
@@ -37,7 +39,10 @@ def run(arguments: argparse.Namespace) -> int:
     from eslbot.rig.house import Late
 
     try:
-        plan = Plan(arguments.calls, arguments.minutes, arguments.listeners, arguments.workers)
+        plan = Plan(
+            arguments.calls, arguments.minutes, arguments.listeners, arguments.workers,
+            tuple(arguments.set),
+        )  # fmt: skip
     except BadPlan as error:
         print(f"eslbot loadtest: {error}", file=sys.stderr)
         return 2

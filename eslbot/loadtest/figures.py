@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from eslbot.loadtest import plan as plans
+from eslbot.loadtest.growth import growth
 from eslbot.loadtest.run import Outcome
 from eslbot.loadtest.watch import Metrics, Sample
 from eslbot.rig.tones import Mark, decode
@@ -63,6 +64,7 @@ def figures(seen: Outcome) -> Figures:
             for stage in seen.seen.waiting
         },
         "costs": costs(seen),
+        "growth": growth(_within(seen)),
         "generator": _generator(seen),
         "provider": {role: one.get("peak") for role, one in seen.provider.items()},
         "errors": seen.errors,

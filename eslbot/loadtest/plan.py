@@ -41,6 +41,7 @@ class Plan:
     minutes: float
     listeners: int = 1
     workers: int = 1
+    settings: tuple[str, ...] = ()  # NAME=VALUE, on top of the house's
 
     def __post_init__(self) -> None:
         for name, low, high in (("calls", 1, 5000), ("minutes", 0.1, 600),
@@ -48,6 +49,10 @@ class Plan:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise BadPlan(f"--{name} {value:g}: not within {low:g} to {high:g}")
+
+        for one in self.settings:
+            if not one.startswith("ESLBOT_") or "=" not in one:
+                raise BadPlan(f"--set {one}: not ESLBOT_NAME=VALUE")
 
     @property
     def ramp_s(self) -> float:
@@ -70,6 +75,10 @@ class Plan:
             "ESLBOT_WORKER_SLOTS": str(min(512, max(32, share))),
             "ESLBOT_STT_SLOTS": str(min(64, max(4, share))),
             "ESLBOT_STT_EMBEDDED": "off",
+            # Or stages would hide in the silence, and their own share could not be told.
+            "ESLBOT_SPECULATE_MS": "0",
+            "ESLBOT_LISTEN_SHARED": "on" if self.listeners > 1 else "off",
+            **dict(one.split("=", 1) for one in self.settings),
         }
 
 

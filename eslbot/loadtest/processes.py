@@ -17,6 +17,8 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 class Cost:
     cpu_s: float  # user and system, since it began
     rss: int  # bytes
+    threads: int = 0
+    files: int = 0  # open descriptors; 0 where they may not be seen
 
 
 def cost(pid: int) -> Cost | None:
@@ -26,8 +28,14 @@ def cost(pid: int) -> Cost | None:
         fields = (PROC / f"{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
-    # After pid and name: utime and stime are fields 14 and 15, rss is 24, counted from 1.
-    return Cost((int(fields[11]) + int(fields[12])) / TICKS_PER_S, int(fields[21]) * PAGE)
+    try:
+        files = sum(1 for _ in (PROC / f"{pid}/fd").iterdir())
+    except OSError:
+        files = 0
+    # After pid and name: utime and stime are fields 14 and 15, the number of threads is 20, rss
+    # is 24, counted from 1.
+    cpu_s = (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+    return Cost(cpu_s, int(fields[21]) * PAGE, int(fields[17]), files)
 
 
 def put_ahead(pid: int) -> bool:

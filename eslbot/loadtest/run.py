@@ -84,12 +84,10 @@ class Rig:
         workers = self.plan.workers
         self.house.start_all(workers)
         for n in range(2, self.plan.listeners + 1):
-            port, metrics_port = free_port(), free_port()
-            self._listeners.append((port, metrics_port))
+            metrics_port = free_port()
+            self._listeners.append((self.house.port, metrics_port))
             name = f"listener.{n}"
-            self.house.start(
-                name, ESLBOT_LISTEN_PORT=str(port), ESLBOT_METRICS_PORT=str(metrics_port)
-            )
+            self.house.start(name, ESLBOT_METRICS_PORT=str(metrics_port))
             until(functools.partial(self._ready, name), 60, f"{name} says READY")
 
     def _ready(self, name: str) -> bool:

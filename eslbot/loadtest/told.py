@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+from eslbot.loadtest import growth
 from eslbot.loadtest.figures import STATED, group, own_ms, stages
 from eslbot.loadtest.run import Outcome
 from eslbot.loadtest.verdict import bottleneck, generator_was_limit, limits, others_were_limit
@@ -108,7 +109,7 @@ def text(of: dict[str, Any]) -> str:
         line.format("", "number", "cores", "busiest %", "ms/s, call", "MB", "kB per call"),
     ]
     lines += [line.format(*("-" if v is None else v for v in row)) for row in _cost_rows(of)]
-    lines += ["", *_facts(of), ""]
+    lines += ["", *_facts(of), *growth.lines(of["growth"]), ""]
     for one in limits(of):
         kept = "" if one.kept else "   OVER"
         lines.append(f"{one.name:<46}{one.value!s:>10}  limit {one.most:g}{kept}")

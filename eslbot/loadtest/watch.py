@@ -27,6 +27,7 @@ class Sample:
     at_s: float
     costs: dict[str, Cost]
     machine_s: tuple[float, float]
+    keys: int = 0  # in Redis
 
 
 @dataclass(slots=True)
@@ -80,13 +81,19 @@ class Watch:
     def look(self) -> None:
         costs = {name: found for name, pid in self._pids.items() if (found := cost(pid))}
         at_s = time.monotonic() - self._start_at
-        self.seen.samples.append(Sample(at_s, costs, machine_cpu_s()))
+        self.seen.samples.append(Sample(at_s, costs, machine_cpu_s(), self._keys()))
         for drops in self.drops:
             drops.look()
         for stage in streams.STAGES:
             waiting, oldest_ms = self._queue(stage)
             self.seen.waiting.setdefault(stage, []).append(waiting)
             self.seen.oldest_ms.setdefault(stage, []).append(oldest_ms)
+
+    def _keys(self) -> int:
+        try:
+            return int(self._client.dbsize())
+        except redis.RedisError:
+            return 0
 
     def _queue(self, stage: str) -> tuple[int, float]:
         """(jobs that no worker has taken, age in milliseconds of the oldest)"""

@@ -46,30 +46,28 @@ class Leg:
         self.tap: Tap | None = None  # while the call is recorded
         self._on_speech = on_speech
         self._on_played = on_played
-        self._audio = bytearray()
+        self._audio = b""
 
     def windows(self, now: float) -> list[bytes]:
         """Drain the port; return the whole windows that have come together."""
         audio = self.port.receive()
-        if audio:
-            self.heard_at = now
-            if self.tap is not None:
-                self.tap.heard(audio)
-            if self.playback.frame_bytes != self.port.frame_bytes:
-                self.playback.frame_bytes = self.port.frame_bytes
-            self._audio += audio
-        count = len(self._audio) // WINDOW_BYTES
+        if not audio:
+            return []
+        self.heard_at = now
+        if self.tap is not None:
+            self.tap.heard(audio)
+        if self.playback.frame_bytes != self.port.frame_bytes:
+            self.playback.frame_bytes = self.port.frame_bytes
+        kept = self._audio = self._audio + audio
+        count = len(kept) // WINDOW_BYTES
         if not count:
             return []
         if count > MAX_WINDOWS:
             self.dropped_windows += count - MAX_WINDOWS
-            del self._audio[: (count - MAX_WINDOWS) * WINDOW_BYTES]
+            kept = kept[(count - MAX_WINDOWS) * WINDOW_BYTES :]
             count = MAX_WINDOWS
-        found = [
-            bytes(self._audio[i * WINDOW_BYTES : (i + 1) * WINDOW_BYTES]) for i in range(count)
-        ]
-        del self._audio[: count * WINDOW_BYTES]
-        return found
+        self._audio = kept[count * WINDOW_BYTES :]
+        return [kept[at : at + WINDOW_BYTES] for at in range(0, count * WINDOW_BYTES, WINDOW_BYTES)]
 
     def judge(self, window: bytes, probability: float) -> None:
         """One window with its probability of speech."""
@@ -80,12 +78,13 @@ class Leg:
 
     def play(self, now: float) -> None:
         """Send the frames that are due: speech, or silence, so that the caller gets RTP always."""
-        if not self.port.started:
+        port, playback = self.port, self.playback
+        if not port.started:
             return
-        spoke = self.playback.busy
-        for frame in self.playback.due(now) or self.playback.silence(now):
-            self.port.send(frame)
+        spoke = playback.busy
+        for frame in (spoke and playback.due(now)) or playback.silence(now):
+            port.send(frame)
             if self.tap is not None:
                 self.tap.said(frame)
-        if spoke and self.playback.idle:
+        if spoke and playback.idle:
             self._on_played()

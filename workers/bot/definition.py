@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import zoneinfo
-from typing import Annotated, Self
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any, Self
 
 from pydantic import Field, PrivateAttr, StringConstraints, field_validator, model_validator
 
@@ -200,9 +202,14 @@ class Bot(Model):
             elif any(field not in row for row in self.tables[word].values()):
                 raise ValueError(f"{at}: not every row of table {word} has {field}")
 
-    @property
+    @cached_property
     def sha(self) -> str:
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        made = super().model_copy(update=update, deep=deep)
+        made.__dict__.pop("sha", None)  # it is another one's
+        return made
 
     def fixed_phrases(self) -> tuple[str, ...]:
         """Everything that is said word for word: rendered once, ahead of the first call."""

@@ -5,6 +5,8 @@
 
 Whisper pads what it hears to 30 s and decodes it at once: a partial costs as much as the final
 text, so partials are made only when the model is idle, and never wait or make anyone wait in line.
+A shorter window costs less in proportion; what that does to accuracy was not measured, so it has to
+be asked for.
 
 CTranslate2 does not survive a fork: a model loaded in the parent hangs the child. open() in
 another process than the one that loaded the model is an error.
@@ -28,6 +30,8 @@ from workers.stt.engine import Hints, SttError, Transcript
 
 MAX_AUDIO_S: Final = 60.0  # more of one utterance is not listened to
 MAX_NEW_TOKENS: Final = 128  # 30 s of fast speech; a model that loops stops here
+MARGIN_S: Final = 2.0  # of silence behind the utterance, or its end is heard wrongly
+_FRAMES_PER_S: Final = 100
 _RATE_HZ: Final = 8000
 _FILES: Final = ("model.bin", "config.json", "tokenizer.json")
 
@@ -122,6 +126,8 @@ class WhisperEngine:
     device: `auto`, `cpu` or `cuda`; compute_type: CTranslate2's; cpu_threads: of one decode.
     partial_every_s: seconds between partial texts of an utterance; 0 is as often as possible.
     max_open: utterances whose final text may be waited for at once.
+    window_s: encode so many seconds, or the utterance and MARGIN_S where that is more, in place of
+    the 30 s that the model was trained on; 0: always all of them.
 
     Raises WhisperUnavailable.
     """
@@ -137,6 +143,7 @@ class WhisperEngine:
         partial_every_s: float = 1.0,
         fetch: bool = True,
         max_open: int = 64,
+        window_s: int = 0,
     ) -> None:
         reason = self.available(model, fetch)
         if reason:
@@ -154,6 +161,10 @@ class WhisperEngine:
         except Exception as error:  # CTranslate2, tokenizers and the hub each have their own
             cause = " ".join(str(error).split())[:200]
             raise WhisperUnavailable(f"{model}: {type(error).__name__}: {cause}") from None
+        if window_s:
+            self._model.encode = self._encode
+        self._window_s = window_s
+        self._frames = 0  # of the utterance that is being decoded
         self.partial_every_s = partial_every_s
         self._max_open = max_open
         self._pid = os.getpid()
@@ -206,8 +217,14 @@ class WhisperEngine:
             return None
         return self.decode(pcm, language)
 
+    def _encode(self, features: NDArray[np.float32]) -> Any:
+        """In place of the model's own: without most of the silence that it was given."""
+        return type(self._model).encode(self._model, features[..., : self._frames])
+
     def _decode(self, pcm: bytes, language: str) -> Transcript:
         audio = upsample(np.frombuffer(pcm[: len(pcm) & ~1], "<i2"))
+        seconds = max(self._window_s, math.ceil(len(pcm) / 2 / _RATE_HZ + MARGIN_S))
+        self._frames = seconds * _FRAMES_PER_S
         try:
             segments, _ = self._model.transcribe(
                 audio,
