@@ -17,6 +17,7 @@ from pathlib import Path
 import redis
 
 from eslbot.chaos import command as chaos
+from eslbot.evals import command as evals
 from eslbot.loadtest import command as loadtest
 from workers import streams
 from workers.bot import Bot, BotError
@@ -43,6 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     _freeswitch_arguments(commands.add_parser("freeswitch", help="write FreeSWITCH's files"))
     chaos.add_arguments(commands.add_parser("chaos", help="break it on purpose, and see"))
     loadtest.add_arguments(commands.add_parser("loadtest", help="many calls at once, measured"))
+    evals.add_arguments(commands.add_parser("eval", help="scripted callers, and what they got"))
     arguments = parser.parse_args(argv)
     try:
         if arguments.command == "settings":
@@ -89,6 +91,8 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
         return chaos.run(arguments, settings)
     if arguments.command == "loadtest":
         return loadtest.run(arguments)
+    if arguments.command == "eval":
+        return evals.run(arguments, settings)
     from eslbot.first_call import run
 
     return run(arguments, settings)

@@ -113,6 +113,21 @@ class Assistant:
         else:
             call.timer("keys", call.settings.dtmf_gap_ms / 1000, self._entered)
 
+    def on_typed(self, words: str) -> None:
+        """Words that were typed instead of said: as if they had been recognised just so."""
+        call = self._call
+        call.no_timer("keys")
+        self._keys = ""
+        if call.state is State.HEARING and self._turn:
+            self._close_turn("merged")
+        else:
+            self.cut_off(time.monotonic())
+            self._onset()
+        turn = self._open(keyed=False, typed=True)
+        turn.enter(words)
+        call.record("heard", typed=True, text=words)
+        self._await_answer()
+
     def _entered(self) -> None:
         call = self._call
         call.no_timer("keys")
@@ -164,7 +179,7 @@ class Assistant:
         self._cut = None
         return carry
 
-    def _open(self, keyed: bool) -> Turn:
+    def _open(self, keyed: bool, typed: bool = False) -> Turn:
         call = self._call
         self._no_input = 0
         call.no_timer("no input", "said", "starved")
@@ -182,7 +197,7 @@ class Assistant:
             state=call.dialog,
             history=tuple(self._history[-call.settings.history_lines :]),
         )
-        turn = self._turn = Turn(message, call.house.link, keyed=keyed)
+        turn = self._turn = Turn(message, call.house.link, keyed=keyed, typed=typed)
         self._climb = Climb(call, turn)
         call.house.accounts.turn_opened()
         call.house.hedges.request()

@@ -41,13 +41,14 @@ from eslbot.vad import Vad, VadError
 from eslbot.watch import Watch
 from workers import secret_slots
 from workers.bot import Bot
-from workers.messages import DialogState, Message
+from workers.messages import TYPED, DialogState, Final, Message
 from workers.retry_budget import RetryBudget
 from workers.settings import Settings
 
 log = logging.getLogger(__name__)
 
 DIGITS = frozenset("0123456789*#ABCD")
+CONVERSATION = (State.SPEAKING, State.LISTENING, State.HEARING, State.THINKING)
 
 
 @dataclass(slots=True)
@@ -233,6 +234,10 @@ class Call:
             log.error("%s: mailbox full", self.uuid)
 
     def _on_worker(self, epoch: int, attempt: int, message: Message) -> None:
+        if epoch == TYPED:
+            if isinstance(message, Final):
+                self._post(self._on_typed, message.text)
+            return
         if self._blindfold is None or not self._blindfold.hides(message):
             self._post(self.assistant.on_worker, epoch, attempt, message)
 
@@ -294,6 +299,10 @@ class Call:
                 self.menu.spoken_to()
         else:
             self.assistant.on_speech(event)
+
+    def _on_typed(self, words: str) -> None:
+        if self.state in CONVERSATION and words.strip():
+            self.assistant.on_typed(words)
 
     def _on_key(self, digit: str) -> None:
         if self.state is State.MENU:

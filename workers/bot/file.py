@@ -19,8 +19,24 @@ class BotError(Exception):
     """The bot's file can't be used. str() is one line: file, line, key, cause."""
 
 
+Lines = dict[tuple[str, ...], int]
+
+
 def load(path: Path) -> Bot:
     """Read and check a bot's file. Raises BotError with file, line and key."""
+    data, lines = read(path)
+    try:
+        bot = Bot.model_validate(data)
+    except ValidationError as error:
+        raise invalid(path, lines, error) from None
+    stray = bot.stray_brace()
+    if stray:
+        raise at_key(path, lines, stray, "a brace that belongs to no placeholder here")
+    return bot
+
+
+def read(path: Path) -> tuple[object, Lines]:
+    """A YAML file as dict, list and str, and the line of each key. Raises BotError."""
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_FILE_BYTES + 1)
@@ -28,10 +44,9 @@ def load(path: Path) -> Bot:
         raise BotError(f"{path}: {error.strerror}") from None
     if len(raw) > MAX_FILE_BYTES:
         raise BotError(f"{path}: larger than {MAX_FILE_BYTES} bytes")
+    lines: Lines = {}
     try:
-        root = yaml.compose(raw, Loader=yaml.SafeLoader)
-        lines: dict[tuple[str, ...], int] = {}
-        data = _plain(root, (), lines)
+        return _plain(yaml.compose(raw, Loader=yaml.SafeLoader), (), lines), lines
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
@@ -40,28 +55,26 @@ def load(path: Path) -> Bot:
     except (ValueError, OverflowError, RecursionError) as error:
         # PyYAML lets out what int() and chr() raise, for "\UFFFFFFFF" for instance.
         raise BotError(f"{path}: line 1: {type(error).__name__}: not a YAML text") from None
-    try:
-        bot = Bot.model_validate(data)
-    except ValidationError as error:
-        # A misspelt key is also a missing one: the first says more.
-        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-        cause = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
-        cause = cause.removeprefix("Value error, ")
-        what = ".".join(str(part) for part in first["loc"])
-        if not what and ": " in cause:  # of _references, which name the key themselves
-            what, cause = cause.split(": ", 1)
-        raise BotError(_at(path, lines, what, cause)) from None
-    stray = bot.stray_brace()
-    if stray:
-        raise BotError(_at(path, lines, stray, "a brace that belongs to no placeholder here"))
-    return bot
 
 
-def _at(path: Path, lines: dict[tuple[str, ...], int], what: str, cause: str) -> str:
-    """The error's line: that of the key, or of the closest one around it."""
+def invalid(path: Path, lines: Lines, error: ValidationError) -> BotError:
+    """The first error of a model, with its line and key."""
+    # A misspelt key is also a missing one: the first says more.
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    cause = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
+    cause = cause.removeprefix("Value error, ")
+    what = ".".join(str(part) for part in first["loc"])
+    if not what and ": " in cause:  # of _references, which name the key themselves
+        what, cause = cause.split(": ", 1)
+    return at_key(path, lines, what, cause)
+
+
+def at_key(path: Path, lines: Lines, what: str, cause: str) -> BotError:
+    """An error at a key ("intents.hours.answer"): its line is that of the key, or of the closest
+    one around it."""
     keys = tuple(what.split("."))
     line = next((lines[keys[:n]] for n in range(len(keys), -1, -1) if keys[:n] in lines), 1)
-    return f"{path}: line {line}: {_shown(what) + ': ' if what else ''}{_shown(cause)}"
+    return BotError(f"{path}: line {line}: {_shown(what) + ': ' if what else ''}{_shown(cause)}")
 
 
 def _shown(text: str) -> str:
@@ -70,9 +83,7 @@ def _shown(text: str) -> str:
     return cut if cut.isprintable() else ascii(cut)[1:-1][:MAX_SHOWN]
 
 
-def _plain(
-    node: yaml.Node | None, at: tuple[str, ...], lines: dict[tuple[str, ...], int]
-) -> object:
+def _plain(node: yaml.Node | None, at: tuple[str, ...], lines: Lines) -> object:
     """Nodes to dict, list and str, with the line of each; repeated keys are errors."""
     if node is None:
         return None
