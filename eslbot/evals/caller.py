@@ -114,7 +114,7 @@ class Caller:
         if step.keys:
             call.keys(step.keys)
         elif step.silence_s:
-            call.sleep(step.silence_s)
+            call.wait_for(lambda: call.where not in HERE, step.silence_s)
         elif step.hangup:
             call.hangup()
         elif step.text or self._text:

@@ -32,6 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--text", action="store_true", help="words are typed instead of said: nothing is recognised"
     )
+    parser.add_argument("--voice", default="",
+                        help="speak all that is not recorded with this voice")  # fmt: skip
     parser.add_argument("--parallel", type=int, default=6, metavar="N",
                         help="calls at once (%(default)s)")  # fmt: skip
     parser.add_argument("--repeat", type=int, default=1, metavar="N",
@@ -75,7 +77,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     state = Path(settings.state_dir)
     place: Own | Running | None = None
     try:
-        speech = Speech(state / "callers")
+        speech = Speech(state / "callers", arguments.voice)
         if not arguments.text:
             speech.prepare(chosen)
         if arguments.connect:

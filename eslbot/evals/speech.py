@@ -44,10 +44,11 @@ class SpeechError(Exception):
 
 
 class Speech:
-    """prepare() all sentences, then audio() of each step."""
+    """prepare() all sentences, then audio() of each step. voice: in place of all others."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, voice: str = "") -> None:
         self._folder = folder
+        self._instead = voice
 
     def prepare(self, cases: Iterable[Case]) -> None:
         """Synthesise what is not there yet. Raises SpeechError."""
@@ -84,9 +85,8 @@ class Speech:
         name = hashlib.sha256(f"{voice}\n{words}".encode()).hexdigest()[:24]
         return self._folder / f"{name}.wav"
 
-    @staticmethod
-    def _voice(case: Case, step: Step) -> str:
-        return step.voice or case.voice
+    def _voice(self, case: Case, step: Step) -> str:
+        return self._instead or step.voice or case.voice
 
     def audio(self, case: Case, step: Step) -> tuple[bytes, float]:
         """(L16 mono 8000 Hz of a step that says something, seconds of noise behind its words)."""
