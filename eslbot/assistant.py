@@ -10,8 +10,10 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from eslbot.acting import proceed, worked
 from eslbot.call_state import Event, State
 from eslbot.endpointing import Event as SpeechEvent
 from eslbot.endpointing import Heard, Paused, Resumed, SpeechEnded, SpeechStarted
@@ -21,7 +23,6 @@ from eslbot.turn import Turn
 from workers import secret_slots
 from workers.messages import (
     Decision,
-    DialogState,
     Final,
     Line,
     Message,
@@ -30,6 +31,8 @@ from workers.messages import (
     SentencesEnd,
     Speech,
     SpeechEnd,
+    Worked,
+    Working,
 )
 from workers.messages import Turn as TurnMessage
 
@@ -63,6 +66,8 @@ class Assistant:
     def on_speech(self, event: SpeechEvent) -> None:
         state = self._call.state
         if isinstance(event, SpeechStarted):
+            if self._acting:
+                return
             if state in (State.SPEAKING, State.LISTENING, State.THINKING):
                 carry = self._onset()
                 self._open(keyed=False).hear(carry + event.pcm)
@@ -93,7 +98,7 @@ class Assistant:
             call.to_menu("the caller pressed 0", failed=False)
             return
         if not self._keys:
-            if digit in "*#ABCD":
+            if digit in "*#ABCD" or self._acting:
                 return
             if call.state is State.HEARING and self._turn:
                 self._close_turn("merged")
@@ -145,6 +150,11 @@ class Assistant:
         call.record("heard", keyed=True, text=told)
         self._await_answer()
 
+    @property
+    def _acting(self) -> bool:
+        """Whether the caller has to wait for what is being done; see acting.py."""
+        return self._turn is not None and self._turn.is_open and self._turn.acting
+
     @staticmethod
     def _release(turn: Turn) -> None:
         """The utterance is over: what came of it already counts, in its order."""
@@ -161,6 +171,8 @@ class Assistant:
 
     def cut_off(self, now: float) -> None:
         """Fall silent this instant; what was heard is remembered for the history."""
+        if self._acting:
+            return
         if self._call.playback.busy or self._call.state is State.SPEAKING:
             self._cut = self._call.playback.stop(now)
 
@@ -241,10 +253,20 @@ class Assistant:
             turn.sentence(message)
         elif isinstance(message, SentencesEnd):
             turn.complete()
+        elif isinstance(message, Working):
+            _once_over(turn, lambda: self._proceed(turn, attempt, message))
+        elif isinstance(message, Worked):
+            worked(call, turn, message)
         elif isinstance(message, Speech):
             self._speech(turn, attempt, message)
         elif isinstance(message, SpeechEnd):
             self._speech_end(turn, attempt, message)
+
+    def _proceed(self, turn: Turn, attempt: int, message: Working) -> None:
+        assert self._climb is not None
+        proceed(self._call, turn, self._climb, attempt, message)
+        if turn.speaking is not None:
+            self._await_more()
 
     def _shown(self, turn: Turn, heard: str) -> str:
         return secret_slots.speech(self._call.bot, turn.message.state, heard)
@@ -254,7 +276,8 @@ class Assistant:
         state = decision.state
         known = secret_slots.known(call.bot, state.slots, call.variables)
         intent = state.intent if state.intent in call.bot.intents else None
-        call.dialog = DialogState(intent, known, state.asked, state.misses)
+        pending = tuple(step for step in state.pending if step.intent in call.bot.intents)
+        call.dialog = replace(state, intent=intent, slots=known, pending=pending)
         values = {
             call.bot.slots[name].variable: value
             for name, value in known.items()
@@ -331,6 +354,8 @@ class Assistant:
     def _await_more(self) -> None:
         """Whatever is tried: after so much silence within an answer the menu takes over."""
         limit = self._call.playback.seconds_left + self._call.bot.ladder.menu.after_ms / 1000
+        if self._turn is not None and self._turn.patient_until:
+            limit += max(0.0, self._turn.patient_until - time.monotonic())
         self._call.timer("starved", limit, lambda: self._call.fail("the answer broke off"))
 
     def _said(self) -> None:

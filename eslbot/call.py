@@ -16,7 +16,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from eslbot import call_secret, call_state
@@ -172,9 +172,9 @@ class Call:
         intent = headers.get("variable_ai_intent", "")
         if intent in self.bot.intents:
             self.variables["ai_intent"] = intent
-            self.dialog = DialogState(intent, slots)
+            self.dialog = replace(self.dialog, intent=intent, slots=slots)
         else:
-            self.dialog = DialogState(None, slots)
+            self.dialog = replace(self.dialog, slots=slots)
         self.set_variables(
             {"ai_language": headers.get("variable_ai_language") or self.bot.language}
         )

@@ -28,6 +28,8 @@ from workers.messages import (
     SpeechEnd,
     Stage,
     Started,
+    Worked,
+    Working,
 )
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ STAGE_OF: dict[type, Stage] = {
     Decision: "llm",
     Sentence: "llm",
     SentencesEnd: "llm",
+    Working: "llm",
+    Worked: "llm",
     Speech: "tts",
     SpeechEnd: "tts",
 }
@@ -61,6 +65,7 @@ class Climb:
         self._turn = turn
         self._ladder = call.bot.ladder
         self._used: dict[tuple[Stage, str], int] = {}
+        self._fillers: tuple[str, ...] = call.bot.ladder.filler.say
 
     def begin(self) -> None:
         """The utterance is over: the clock runs."""
@@ -144,6 +149,11 @@ class Climb:
                 self._budget("tts", budget.audio_ms / 1000)
             else:
                 self._await_voice()
+        elif isinstance(message, Working):
+            if turn.held is not None:  # it waits for the utterance to be over
+                call.no_timer("budget llm")
+        elif isinstance(message, Worked):
+            self._budget("llm", budget.first_sentence_ms / 1000)
         elif isinstance(message, SentencesEnd):
             turn.work["llm"].done = True
             call.no_timer("budget llm")
@@ -155,6 +165,16 @@ class Climb:
                 in_s = call.playback.seconds_left + self._ladder.filler.after_ms / 1000
                 call.timer("filler", in_s, self._fill)
             self._await_voice()
+
+    def working(self, timeout_s: float, filler: str | None) -> None:
+        """A tool is called: all that waits for the answer waits for it as well."""
+        call, ladder = self._call, self._ladder
+        if self._turn.speaking is None:
+            call.timer("deadline", timeout_s + ladder.menu.after_ms / 1000, self._too_late)
+        self._budget("llm", timeout_s + ladder.budget.first_sentence_ms / 1000)
+        if filler:
+            at = self._turn.filled
+            self._fillers = (*self._fillers[:at], filler, *self._fillers[at:])
 
     def _await_voice(self) -> None:
         """More of the voice has to come before what there is was heard."""
@@ -238,7 +258,7 @@ class Climb:
     def _fill(self) -> None:
         """Say the next filler, if there is nothing better to say."""
         turn, call = self._turn, self._call
-        texts = self._ladder.filler.say
+        texts = self._fillers
         if not turn.is_open or not call.playback.starving or not texts:
             return
         if turn.filled >= MAX_FILLERS:

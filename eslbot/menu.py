@@ -7,11 +7,11 @@ no worker and no Redis, and the caller can go back to the assistant.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from eslbot.ivr import Menu, Resume, Step, Transfer
 from workers import secret_slots
-from workers.messages import DialogState
 
 if TYPE_CHECKING:
     from eslbot.call import Call
@@ -79,7 +79,8 @@ class MenuRun:
             if slot.variable in updates:
                 value = updates[slot.variable]
                 slots[name] = secret_slots.placeholder(slot, value) if slot.secret else value
-        call.dialog = DialogState(updates.get("ai_intent", call.dialog.intent), slots)
+        intent = updates.get("ai_intent", call.dialog.intent)
+        call.dialog = replace(call.dialog, intent=intent, slots=slots, asked=None, misses=0)
 
     def _say(self, prompts: list[str], then: Callable[[], None]) -> None:
         """A key stops the prompts; without a prompt's audio FreeSWITCH's own menu has to do."""

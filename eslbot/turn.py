@@ -98,6 +98,12 @@ class Turn:
     # While it is not certain that the utterance is over: what is to be done once it is.
     held: list[Callable[[], None]] | None = None
     filled: int = 0  # fillers said
+    # What the answer takes: acts that were begun, under which name, until when they have time
+    # (monotonic); acting: one that can't be asked twice is under way.
+    acts: set[str] = field(default_factory=set)
+    acts_as: str = ""
+    patient_until: float = 0.0
+    acting: bool = False
     pcm: bytearray = field(default_factory=bytearray)
     work: dict[Stage, Work] = field(default_factory=dict)
     times: Timings = field(default_factory=lambda: Timings(time.monotonic()))

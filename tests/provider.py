@@ -222,7 +222,11 @@ def _fault(asked: Asked) -> str | None:
         if asked.path.endswith(path) and not names <= set(asked.json):
             return "a field is missing"
     for message in asked.json.get("messages", ()):
-        if message["role"] not in ("system", "user", "assistant") or not message["content"]:
+        if message["role"] == "tool" and not message.get("tool_call_id"):
+            return "a tool's answer to no call"
+        needs = not message.get("tool_calls")
+        roles = ("system", "user", "assistant", "tool")
+        if message["role"] not in roles or (needs and not message["content"]):
             return "a message that makes no sense"
     return None
 

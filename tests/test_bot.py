@@ -93,7 +93,7 @@ MISTAKES = {
     "no YAML": ("name: shop", "name: [", 3, "expected"),
     "a tab": ("  no_input", "\tno_input", 5, "found character"),
     "a name with a capital": ("  colour:", "  Colour:", 17, "slots.Colour"),
-    "a type that there is not": ("type: text", "type: date", 18, "slots.colour.type"),
+    "a type that there is not": ("type: text", "type: colour", 18, "slots.colour.type"),
     "a number that is none": ("min_digits: 4", "min_digits: four", 12, "slots.order.min_digits"),
     "a negative number": ("max_digits: 4", "max_digits: -4", 13, "slots.order.max_digits"),
     "bounds the wrong way": ("min_digits: 4", "min_digits: 5", 10, "min_digits is greater"),

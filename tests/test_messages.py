@@ -22,12 +22,16 @@ from workers.messages import (
     Message,
     MessageError,
     Partial,
+    Proceed,
     Sentence,
     SentencesEnd,
     Speech,
     SpeechEnd,
     Started,
+    Step,
     Turn,
+    Worked,
+    Working,
     decode,
     encode,
     turn_from_json,
@@ -35,7 +39,10 @@ from workers.messages import (
 )
 from workers.streams import address
 
-STATE = DialogState("balance", {"account": "0042"}, "account", 1)
+STATE = DialogState(
+    "balance", {"account": "0042"}, "account", 1, (Step("hours"), Step("order", {"day": "x"})),
+    7, {"account": 3}, "billing", "billing: done", "2026-11-21", "de",
+)  # fmt: skip
 EXAMPLES = [
     Audio(7, bytes(range(256))),
     AudioEnd(),
@@ -44,12 +51,16 @@ EXAMPLES = [
     Partial("what is my"),
     Final("what is my balance", 0.75, keyed=False),
     Final("0042", keyed=True),
+    Sentence(1, "Gerne.", "de"),
     Sentence(0, "Ça coûte 4,50 € — d'accord ?"),
     SentencesEnd(3),
     Decision(STATE, "transfer", "billing", "balance"),
     Decision(DialogState()),
     Speech(1, 2, b"\x00\xff" * 160),
     SpeechEnd(1, last=True),
+    Working("balance", "0123456789abcdef"),
+    Proceed(1, "0123456789abcdef", "call-7", go=True),
+    Worked("balance", "ok", 200, 41),
     Failed("llm", "the provider answered 503"),
 ]
 

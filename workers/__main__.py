@@ -14,6 +14,7 @@ from workers.engines import EngineError, choose, unreachable
 from workers.jobs import Context
 from workers.respawn import respawn
 from workers.settings import SettingsError, load
+from workers.tools.runner import Runner, SecretsError
 from workers.tts.cache import open_cache
 from workers.worker import work
 
@@ -45,7 +46,8 @@ def main(argv: list[str] | None = None) -> int:
         client = streams.connect(settings.redis, timeout_s, slots + 7, settings.redis_tls)
         streams.wait_for_redis(client, within_s=10)
         levels = choose(role, settings, client)
-    except (SettingsError, EngineError) as error:
+        tools = Runner(settings, client) if role == "llm" else None
+    except (SettingsError, EngineError, SecretsError) as error:
         print(f"{role}: {error}", file=sys.stderr)
         return 2
     except (redis.RedisError, ValueError) as error:
@@ -58,7 +60,7 @@ def main(argv: list[str] | None = None) -> int:
     name = f"{role}-{os.uname().nodename}-{os.getpid()}"
     # RQ blocks on its queue for seconds, so its client needs longer than the jobs' may wait.
     queue = streams.connect(settings.redis, 20.0, 8, settings.redis_tls)
-    context = Context(client, role, levels, name, open_cache(settings, client))
+    context = Context(client, role, levels, name, open_cache(settings, client), tools)
     work(context, queue, slots, settings.health_probe_s)
     return 0
 

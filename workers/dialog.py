@@ -148,7 +148,7 @@ def _next(bot: Bot, name: str, slots: Mapping[str, str], before: DialogState) ->
                 (bot.slots[slot].question,), Decision(DialogState(name, dict(slots), slot))
             )
     if intent.confirm:
-        question = _fill(bot, intent, intent.confirm, slots)
+        question = fill(bot, intent, intent.confirm, slots)
         return Outcome((question,), Decision(DialogState(name, dict(slots), CONFIRM)))
     return _finish(bot, intent, slots, DialogState(name, before.slots, before.asked, before.misses))
 
@@ -159,19 +159,26 @@ def _finish(bot: Bot, intent: Intent, slots: Mapping[str, str], before: DialogSt
         return _missing(bot, intent, intent.lookup, state, before)
     if intent.transfer:
         return transfer(bot, state, intent.transfer)
-    answer = _fill(bot, intent, intent.answer or "", slots)
+    if intent.tool:  # acting.py goes on from here
+        asked = replace(state, asked=before.asked, misses=before.misses)
+        return Outcome((), Decision(asked, "tool"))
+    return done(bot, intent, fill(bot, intent, intent.answer or "", slots), state)
+
+
+def done(bot: Bot, intent: Intent, answer: str, state: DialogState) -> Outcome:
+    """The intent is done, and this is said of it."""
     # Nothing of it is open any more: a menu that takes over later must not go on with it.
-    done = DialogState(None, state.slots)
+    closed = DialogState(None, state.slots)
     if intent.hangup:
-        return Outcome((answer,), Decision(done, "hangup"))
-    return Outcome((answer, bot.phrases.anything_else), Decision(done))
+        return Outcome((answer,), Decision(closed, "hangup"))
+    return Outcome((answer, bot.phrases.anything_else), Decision(closed))
 
 
 def _missing(
     bot: Bot, intent: Intent, lookup: Lookup, state: DialogState, before: DialogState
 ) -> Outcome:
     """There is no such row: the value is asked for once more, then people take over."""
-    say = _fill(bot, intent, lookup.missing, state.slots)
+    say = fill(bot, intent, lookup.missing, state.slots)
     rest = {n: v for n, v in state.slots.items() if n != lookup.key}
     asking = DialogState(state.intent, rest, lookup.key, before.misses + 1)
     if before.asked == lookup.key and before.misses > 0:
@@ -190,7 +197,7 @@ def again(bot: Bot, slot: Slot) -> str:
     return f"I need a number of {count} digit{'s' if high > 1 else ''}. {slot.question}"
 
 
-def _fill(bot: Bot, intent: Intent, text: str, slots: Mapping[str, str]) -> str:
+def fill(bot: Bot, intent: Intent, text: str, slots: Mapping[str, str]) -> str:
     """The text with its placeholders; load() has seen to it that there is something for each."""
     row: Mapping[str, str] = {}
     if intent.lookup:

@@ -2,7 +2,8 @@
 
     ProviderError            what the engines turn into their own error
     ├── Refused              this request alone is at fault: 400, 413, 422
-    └── Retryable            worth another attempt: connecting failed, 429, 500, 502, 503, 504
+    └── Retryable            worth another attempt: 429, 500, 502, 503, 504, a broken connection
+        └── NotSent          connecting failed: nothing of the request went out
 
 Retries wait 100, 300, 900 ms (with jitter), or as long as Retry-After says if that fits; none
 starts past the deadline, none after the first byte of an answer was used, and none over the
@@ -20,7 +21,7 @@ import math
 import random
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import httpcore
@@ -64,6 +65,10 @@ class Retryable(ProviderError):
     def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
         super().__init__(reason)
         self.retry_after_s = retry_after_s
+
+
+class NotSent(Retryable):
+    """The other side has not heard of this request."""
 
 
 class Deadline:
@@ -127,8 +132,13 @@ class Provider:
     def close(self) -> None:
         self._pool.close()
 
-    def retrying(self, deadline: Deadline, attempt: Callable[[], Result]) -> Result:
-        """attempt(), again after each Retryable, as long as it can still be in time."""
+    def retrying(
+        self,
+        deadline: Deadline,
+        attempt: Callable[[], Result],
+        on: type[Retryable] = Retryable,
+    ) -> Result:
+        """attempt(), again after each error of kind `on`, as long as it can still be in time."""
 
         def wait_s(state: RetryCallState) -> float:
             assert state.outcome is not None
@@ -146,7 +156,7 @@ class Provider:
 
         self.retries.request()
         for one in Retrying(
-            retry=retry_if_exception_type(Retryable), stop=stop, wait=wait_s, reraise=True
+            retry=retry_if_exception_type(on), stop=stop, wait=wait_s, reraise=True
         ):
             with one:
                 return attempt()
@@ -162,8 +172,43 @@ class Provider:
         body: json=, or data= and files= (a multipart form), as httpx has them.
         """
         deadline.check()
-        answer = Answer(deadline, first_s)
-        request = self._request(path, body, min(self._connect_s, deadline.left_s))
+        pool_s = min(self._connect_s, deadline.left_s)
+        with self._exchange(self._request(path, body, pool_s), Answer(deadline, first_s)) as answer:
+            answer.check()
+            yield answer
+
+    @contextlib.contextmanager
+    def send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        content: bytes | None,
+        deadline: Deadline,
+    ) -> Iterator[Answer]:
+        """The answer to any request to this host, whatever its status; redirects are not followed.
+
+        url: whole, and of this host.
+        """
+        deadline.check()
+        to = httpx.URL(url)
+        if (to.scheme, to.netloc) != (self._base.scheme, self._base.netloc):
+            raise ProviderError("a URL of another host")
+        made = httpx.Request(method, to, headers={**self._headers, **headers}, content=content)
+        waits = {"connect": self._connect_s, "pool": min(self._connect_s, deadline.left_s),
+                 "read": None, "write": None}  # fmt: skip
+        request = httpcore.Request(
+            method,
+            str(to),
+            headers=made.headers.raw,
+            content=made.read(),
+            extensions={"timeout": waits},
+        )
+        with self._exchange(request, Answer(deadline, None)) as answer:
+            yield answer
+
+    @contextlib.contextmanager
+    def _exchange(self, request: httpcore.Request, answer: Answer) -> Iterator[Answer]:
         try:
             with until(answer.ends_at):
                 response = self._pool.handle_request(request)
@@ -171,7 +216,7 @@ class Provider:
             untrusted = _untrusted(error)
             if untrusted:  # which will not be another one the next time
                 raise ProviderError(f"can't connect: its certificate: {untrusted}") from None
-            raise Retryable(f"can't connect ({type(error).__name__})") from None
+            raise NotSent(f"can't connect ({type(error).__name__})") from None
         except httpcore.TimeoutException:
             raise ProviderError("no answer in time") from None
         except httpcore.RemoteProtocolError as error:
@@ -185,7 +230,6 @@ class Provider:
             raise ProviderError(f"the request failed ({type(error).__name__})") from None
         answer.take(response)
         try:
-            answer.check()
             yield answer
         except httpcore.TimeoutException:
             raise ProviderError("the answer broke off: nothing came in time") from None
@@ -226,6 +270,10 @@ class Answer:
         self._headers = httpx.Headers(response.headers)
 
     @property
+    def status(self) -> int:
+        return int(self._response.status)
+
+    @property
     def content_type(self) -> str:
         """Without its parameters; "" when the server names none."""
         return str(self._headers.get("Content-Type", "")).split(";")[0].strip().lower()
@@ -240,12 +288,20 @@ class Answer:
         """Raises ProviderError, or Retryable, unless this is an answer to be read."""
         status = self._response.status
         if status != 200:
-            self._drain()
-            if status in RETRY_STATUS:
-                raise Retryable(f"status {status}", _retry_after(self._headers))
+            self.drain()
+            self.check_retryable()
             if status in REFUSED_STATUS:
                 raise Refused(f"status {status}")
             raise ProviderError(f"status {status}")
+        self.check_plain()
+
+    def check_retryable(self) -> None:
+        """Raises Retryable where the server may answer better later."""
+        status = self._response.status
+        if status in RETRY_STATUS:
+            raise Retryable(f"status {status}", _retry_after(self._headers))
+
+    def check_plain(self) -> None:
         if self._headers.get("Content-Encoding", "identity") != "identity":
             raise ProviderError("a compressed answer, which was not asked for")
 
@@ -275,7 +331,7 @@ class Answer:
                 if line.startswith(b"data:"):
                     data = bytes(line[5:]).strip()
                     if data == b"[DONE]":
-                        self._drain()
+                        self.drain()
                         return
                     yield data
                 line.clear()
@@ -284,7 +340,8 @@ class Answer:
                 raise ProviderError(f"an event of more than {MAX_EVENT_BYTES} bytes")
         raise ProviderError("the answer ended before its end")
 
-    def _drain(self) -> None:
+    def drain(self) -> None:
+        """Read what is left of the answer, if it is little: its connection serves again."""
         self.expect(DRAIN_S)
         with contextlib.suppress(
             ProviderError, httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError

@@ -21,6 +21,7 @@ from typing import Any
 import redis
 
 from workers import streams
+from workers.acting import Result, ToolCall
 from workers.bot import Bot
 from workers.breaker import provider_failed
 from workers.engines import Level
@@ -34,6 +35,7 @@ from workers.messages import (
     Message,
     MessageError,
     Partial,
+    Proceed,
     Sentence,
     SentencesEnd,
     Speech,
@@ -41,9 +43,12 @@ from workers.messages import (
     Stage,
     Started,
     Turn,
+    Worked,
+    Working,
 )
 from workers.sentences import SentenceSplitter
 from workers.stt.engine import Expect, Hints, SttEngine, SttError
+from workers.tools.runner import Runner
 from workers.tts.cache import SpeechCache, wanted
 from workers.tts.engine import TtsEngine, TtsError
 from workers.tts.shared_sentences import shared_sentences
@@ -65,6 +70,7 @@ class Context:
     """What a worker process has: Redis, its engines, the bots it has seen lately.
 
     name: of the worker, under which it says that it lives. speech: what a tts worker has spoken.
+    tools: of an llm worker.
     """
 
     client: redis.Redis
@@ -72,6 +78,7 @@ class Context:
     levels: list[Level]
     name: str
     speech: SpeechCache
+    tools: Runner | None = None
     _bots: OrderedDict[str, Bot] = field(default_factory=OrderedDict)
     _shared: OrderedDict[str, tuple[str, ...]] = field(default_factory=OrderedDict)
     _lock: Lock = field(default_factory=Lock)
@@ -182,6 +189,8 @@ def warm(context: Context, sha: str, slots: int) -> None:
             _warm_stt(level.engine, bot, slots)
         elif context.stage == "llm":
             level.engine.warm(bot)
+    for name in context.tools.missing(bot) if context.tools else ():
+        log.error("bot %s: no secret %s: its tools will fail", bot.name, name)
 
 
 def _warm_stt(stt: SttEngine, bot: Bot, slots: int) -> None:
@@ -235,9 +244,19 @@ def reply(context: Context, engine: LlmEngine, turn: Turn, inbox: streams.Inbox)
             context.tell(turn, Sentence(count, text))
             count += 1
 
-    for piece in engine.reply(request, turn.answer_s):
+    pieces = iter(engine.reply(request, turn.answer_s))
+    result: Result | None = None
+    while True:
+        try:
+            piece = next(pieces) if result is None else pieces.send(result)
+        except StopIteration:
+            break
+        result = None
         inbox.check()
-        if isinstance(piece, Decision):
+        if isinstance(piece, ToolCall):
+            say(splitter.flush())
+            result = _act(context, turn, inbox, bot, piece)
+        elif isinstance(piece, Decision):
             decided = True
             context.tell(turn, piece)
         else:
@@ -247,6 +266,28 @@ def reply(context: Context, engine: LlmEngine, turn: Turn, inbox: streams.Inbox)
         context.tell(turn, Decision(turn.state))
     context.tell(turn, SentencesEnd(count))
     return True
+
+
+def _act(
+    context: Context, turn: Turn, inbox: streams.Inbox, bot: Bot, call: ToolCall
+) -> Result | None:
+    """Have a tool run, once the listener says so: the utterance is over then, and no other attempt
+    has done it."""
+    if context.tools is None or call.tool not in bot.tools:
+        return None
+    context.tell(turn, Working(call.tool, call.act))
+    word = next(
+        message
+        for message in inbox.messages(turn.listen_s)
+        if isinstance(message, Proceed)
+        and (message.attempt, message.act) == (turn.attempt, call.act)
+    )
+    result = Result("unknown")
+    if word.go:
+        key = f"{word.key}-{call.act}"
+        result = context.tools.run(bot, call.tool, call.arguments, key, turn.language)
+    context.tell(turn, Worked(call.tool, result.status, result.code, result.ms))
+    return result
 
 
 def speak(context: Context, engine: TtsEngine, turn: Turn, inbox: streams.Inbox) -> bool:

@@ -8,7 +8,8 @@
 
 All goes through the listener, which owns the turn: where a stage is tried twice, it alone says
 whose result counts. Each stage also says Started and, where it gives up, Failed; Cancel goes
-from the listener to a stage.
+from the listener to a stage. Before llm calls a tool of the bot's it says Working and waits for the
+listener's Proceed; what came of it is Worked.
 
 A message is one stream entry: field `t` names its type, the others are its own. Bytes cross
 as they are, text as UTF-8, numbers as decimal text, the rest as JSON. On the listener's own
@@ -31,7 +32,8 @@ ALL = -1  # attempts of a turn
 TYPED = 0
 
 Stage = Literal["stt", "llm", "tts"]
-Action = Literal["none", "transfer", "menu", "hangup"]
+# tool: what the open intent ends in has to be done first; it never leaves the worker.
+Action = Literal["none", "transfer", "menu", "hangup", "tool"]
 
 
 class MessageError(Exception):
@@ -39,17 +41,37 @@ class MessageError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """An intent that waits for its turn, with what was said along with it."""
+
+    intent: str
+    slots: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class DialogState:
     """What a call knows so far; the listener keeps it, a Decision replaces it.
 
-    asked: the slot just asked for, or "confirm" when a yes or no is awaited.
+    asked: the slot just asked for, "confirm" when a yes or no is awaited, or "which" when it is
+    asked which of the slots is wrong.
     misses: turns in a row that were not understood.
+    pending: what else the caller wants, in this order, once the open intent is done.
+    turns: of the caller, so far. since: the turn in which a slot got its value.
+    last: the intent that was done last. summary: what was done in this call, in short.
+    today: the day of the call, ISO 8601; language: the one it goes on in, None: as it began.
     """
 
     intent: str | None = None
     slots: dict[str, str] = field(default_factory=dict)
     asked: str | None = None
     misses: int = 0
+    pending: tuple[Step, ...] = ()
+    turns: int = 0
+    since: dict[str, int] = field(default_factory=dict)
+    last: str | None = None
+    summary: str = ""
+    today: str = ""
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +131,14 @@ class Final:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One sentence to be spoken; index counts from 0 within the turn."""
+    """One sentence to be spoken; index counts from 0 within the turn.
+
+    language: where it is another than the turn's.
+    """
 
     index: int
     text: str
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +160,36 @@ class Decision:
     action: Action = "none"
     destination: str | None = None
     intent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Working:
+    """A worker is about to call a tool of the bot, and waits for Proceed. act: names what is to be
+    done, the same for each attempt at it."""
+
+    tool: str
+    act: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proceed:
+    """The listener's word on Working, for one attempt. key: under which it is done. go False: it
+    may have been done already, by an attempt that broke off."""
+
+    attempt: int
+    act: str
+    key: str
+    go: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """What became of a tool's call: see acting.Result. code: of HTTP, 0: none came."""
+
+    tool: str
+    status: str
+    code: int
+    ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +227,9 @@ Message = (
     | Sentence
     | SentencesEnd
     | Decision
+    | Working
+    | Proceed
+    | Worked
     | Speech
     | SpeechEnd
     | Failed
@@ -205,7 +264,7 @@ class Turn:
 
 _TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(Message)}
 _HINTS: dict[type[Any], dict[str, Any]] = {
-    kind: get_type_hints(kind) for kind in (*get_args(Message), DialogState, Line, Turn)
+    kind: get_type_hints(kind) for kind in (*get_args(Message), Step, DialogState, Line, Turn)
 }
 
 

@@ -10,9 +10,10 @@ names the file, the line and the key.
 
 from workers.bot.definition import Bot
 from workers.bot.file import BotError, load
-from workers.bot.flow import Destination, Intent, Lookup, Slot
+from workers.bot.flow import Destination, Intent, Lookup
 from workers.bot.ladder import Ladder
 from workers.bot.menu import Menu, MenuItem, Phrases
+from workers.bot.slot import Slot, SlotType
 from workers.bot.texts import PLACEHOLDER
 
 __all__ = [
@@ -27,5 +28,6 @@ __all__ = [
     "MenuItem",
     "Phrases",
     "Slot",
+    "SlotType",
     "load",
 ]

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import zoneinfo
 from typing import Annotated, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from workers.bot.flow import Destination, Intent, Slot
+from workers.bot.flow import Destination, Intent
 from workers.bot.ladder import Ladder
+from workers.bot.languages import difference, pick
 from workers.bot.menu import Menu, Phrases
-from workers.bot.texts import PLACEHOLDER, Model, Name, Phrase, known
+from workers.bot.slot import Slot
+from workers.bot.texts import PLACEHOLDER, Language, Model, Name, Phrase, known
+from workers.bot.tools import Tool, check, check_use
+
+# Names of questions of the bot's own; see DialogState.asked.
+RESERVED = ("confirm", "which")
 
 
 class Bot(Model):
     """The whole definition. `sha` names its content: workers keep a bot by it."""
 
     name: Name
-    language: Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[A-Z]{2})?$")] = "en"
+    language: Language = "en"
+    # The same bot in other languages, each with a file of its own.
+    languages: dict[Language, Bot] = Field(default_factory=dict, max_length=20)
+    # Of the caller's "today" and "tomorrow"; None: that of the machine.
+    timezone: str | None = None
     persona: Annotated[str, StringConstraints(max_length=8000)] = ""
     greeting: Phrase
     phrases: Phrases
@@ -26,12 +37,14 @@ class Bot(Model):
     ladder: Ladder = Ladder()
     slots: dict[Name, Slot] = Field(default_factory=dict)
     tables: dict[Name, dict[str, dict[Name, Phrase]]] = Field(default_factory=dict)
+    tools: dict[Name, Tool] = Field(default_factory=dict, max_length=50)
     intents: dict[Name, Intent] = Field(min_length=1, max_length=200)
     destinations: dict[Name, Destination] = Field(min_length=1, max_length=100)
     menu: Menu
 
     @model_validator(mode="after")
     def _references(self) -> Self:
+        check(self.tools, self.slots)
         for name, intent in self.intents.items():
             at = f"intents.{name}"
             for slot in intent.slots:
@@ -41,6 +54,16 @@ class Bot(Model):
                 known(intent.lookup.key, intent.slots, f"{at}.lookup.key")
                 if intent.lookup.key in self.slots and self.slots[intent.lookup.key].secret:
                     raise ValueError(f"{at}.lookup.key: {intent.lookup.key} is a secret slot")
+            if intent.language and self.languages:
+                known(intent.language, {self.language, *self.languages}, f"{at}.language")
+            if intent.tool:
+                known(intent.tool, self.tools, f"{at}.tool")
+                tool = self.tools[intent.tool]
+                check_use(tool, f"{at}.tool", intent.slots, self.slots)
+                if not (intent.answer or tool.say):
+                    raise ValueError(
+                        f"{at}.answer: neither it nor tools.{intent.tool}.say is there"
+                    )
             known(intent.destination, self.destinations, f"{at}.destination")
             if intent.transfer:
                 known(intent.transfer, self.destinations, f"{at}.transfer")
@@ -56,14 +79,41 @@ class Bot(Model):
                 raise ValueError(f"menu.items.{n}.key: {item.key} stands there twice")
             keys.add(item.key)
         known(self.menu.person, self.destinations, "menu.person")
-        variables = {"ai_intent"}
+        variables = {"ai_intent", "ai_language"}
         for name, asked in self.slots.items():
-            if name == "confirm":
-                raise ValueError("slots.confirm: the name stands for a question of the bot's own")
+            if name in RESERVED:
+                raise ValueError(f"slots.{name}: the name stands for a question of the bot's own")
             if asked.variable in variables:
                 raise ValueError(f"slots.{name}.variable: needs a channel variable of its own")
             variables.add(asked.variable)
         return self
+
+    @model_validator(mode="after")
+    def _translations(self) -> Self:
+        for language, other in self.languages.items():
+            if language != other.language or language == self.language:
+                raise ValueError(f"languages.{language}: is a file in {other.language}")
+            wrong = difference(self, other)
+            if wrong:
+                raise ValueError(f"languages.{language}: {wrong}")
+        return self
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone(cls, name: str | None) -> str | None:
+        if name is not None and name not in zoneinfo.available_timezones():
+            raise ValueError(f"{name[:40]!a} is no time zone, as Europe/Berlin is one")
+        return name
+
+    def speaking(self, language: str | None) -> Bot:
+        """The bot in this language, or in its own where it does not speak it."""
+        chosen = pick(language, {self.language: self, **self.languages}) if language else None
+        return self if chosen is None else self.languages.get(chosen, self)
+
+    @property
+    def voices(self) -> tuple[Bot, ...]:
+        """The bot in each of its languages, its own first."""
+        return (self, *self.languages.values())
 
     def stray_brace(self) -> str | None:
         """The key of a text with a brace that stands for nothing: it would be read aloud."""
@@ -72,12 +122,17 @@ class Bot(Model):
         plain["menu.person_prompt"] = menu.person_prompt
         plain |= {f"ladder.filler.say.{n}": t for n, t in enumerate(self.ladder.filler.say)}
         plain |= {f"menu.items.{n}.prompt": item.prompt for n, item in enumerate(menu.items)}
-        plain |= {f"phrases.{key}": text for key, text in self.phrases.model_dump().items()}
+        plain |= {f"phrases.{key}": text for key, text in self.phrases.plain().items()}
         for name, slot in self.slots.items():
             plain[f"slots.{name}.ask"] = slot.ask
             plain[f"slots.{name}.ask_keypad"] = slot.ask_keypad or ""
+            plain[f"slots.{name}.retry"] = slot.retry or ""
         plain |= {f"destinations.{name}.say": d.say for name, d in self.destinations.items()}
+        for name, tool in self.tools.items():
+            plain |= {f"tools.{name}": text for text in tool.fixed_phrases}
+            plain[f"tools.{name}.say"] = PLACEHOLDER.sub("", tool.say or "")
         for name, intent in self.intents.items():
+            plain[f"intents.{name}.title"] = intent.title or ""
             filled = {"answer": intent.answer, "confirm": intent.confirm}
             filled["lookup.missing"] = intent.lookup.missing if intent.lookup else None
             for key, text in filled.items():
@@ -90,6 +145,8 @@ class Bot(Model):
                 known(word, intent.slots, at)
                 if self.slots[word].secret:
                     raise ValueError(f"{at}: {{{word}}} is a secret slot, and never said")
+            elif word == intent.tool:
+                known(field, self.tools[word].result, at)
             elif intent.lookup is None or intent.lookup.table != word:
                 raise ValueError(f"{at}: {{{word}.{field}}} needs a lookup in table {word}")
             elif any(field not in row for row in self.tables[word].values()):
@@ -101,12 +158,13 @@ class Bot(Model):
 
     def fixed_phrases(self) -> tuple[str, ...]:
         """Everything that is said word for word: rendered once, ahead of the first call."""
-        texts = [self.greeting, *self.phrases.model_dump().values()]
+        texts = [self.greeting, *(t for t in self.phrases.plain().values() if "{" not in t)]
         texts += [self.menu.intro, self.menu.person_prompt, self.menu.retry]
         texts += [item.prompt for item in self.menu.items]
         for slot in self.slots.values():
-            texts += [slot.ask, slot.ask_keypad or slot.ask]
+            texts += [slot.ask, slot.ask_keypad or slot.ask, slot.retry or slot.ask]
         texts += [i.fixed_answer for i in self.intents.values() if i.fixed_answer]
         texts += [d.say for d in self.destinations.values()]
+        texts += [text for tool in self.tools.values() for text in tool.fixed_phrases]
         texts += self.ladder.filler.say
         return tuple(dict.fromkeys(texts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import yaml
@@ -13,26 +14,17 @@ MAX_FILE_BYTES = 1_000_000
 MAX_DEPTH = 20
 MAX_VALUES = 200_000  # of the whole file, aliases written out
 MAX_SHOWN = 400  # characters of a key, and of a cause, in an error
+Lines = dict[tuple[str, ...], int]
+_FILE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 
 
 class BotError(Exception):
     """The bot's file can't be used. str() is one line: file, line, key, cause."""
 
 
-Lines = dict[tuple[str, ...], int]
-
-
 def load(path: Path) -> Bot:
-    """Read and check a bot's file. Raises BotError with file, line and key."""
-    data, lines = read(path)
-    try:
-        bot = Bot.model_validate(data)
-    except ValidationError as error:
-        raise invalid(path, lines, error) from None
-    stray = bot.stray_brace()
-    if stray:
-        raise at_key(path, lines, stray, "a brace that belongs to no placeholder here")
-    return bot
+    """Read and check a bot's file and its translations. Raises BotError with file, line, key."""
+    return _load(path, translation=False)
 
 
 def read(path: Path) -> tuple[object, Lines]:
@@ -69,8 +61,38 @@ def invalid(path: Path, lines: Lines, error: ValidationError) -> BotError:
     return at_key(path, lines, what, cause)
 
 
+def _load(path: Path, translation: bool) -> Bot:
+    data, lines = read(path)
+    _translations(path, data, lines, translation)
+    try:
+        bot = Bot.model_validate(data)
+    except ValidationError as error:
+        raise invalid(path, lines, error) from None
+    stray = bot.stray_brace()
+    if stray:
+        raise at_key(path, lines, stray, "a brace that belongs to no placeholder here")
+    odd = next((name for name, intent in bot.intents.items() if intent.language), None)
+    if odd and not bot.languages and not translation:
+        raise at_key(path, lines, f"intents.{odd}.language", "there is no file of languages")
+    return bot
+
+
+def _translations(path: Path, data: object, lines: Lines, translation: bool) -> None:
+    """In place of the name of each language's file, beside this one: what it holds."""
+    files = data.get("languages") if isinstance(data, dict) else None
+    if not isinstance(files, dict):
+        return
+    for language, name in files.items():
+        at = f"languages.{language}"
+        if translation:
+            raise at_key(path, lines, at, "a translation has none of its own")
+        if not isinstance(name, str) or not _FILE.fullmatch(name):
+            raise at_key(path, lines, at, "the name of a file in the same folder is wanted")
+        files[language] = _load(path.parent / name, translation=True)
+
+
 def at_key(path: Path, lines: Lines, what: str, cause: str) -> BotError:
-    """An error at a key ("intents.hours.answer"): its line is that of the key, or of the closest
+    """An error at a key ("intents.hours.answer"); its line is that of the key, or of the closest
     one around it."""
     keys = tuple(what.split("."))
     line = next((lines[keys[:n]] for n in range(len(keys), -1, -1) if keys[:n] in lines), 1)

@@ -1,12 +1,12 @@
-"""Slots, intents and destinations: what a caller can want, and what it takes."""
+"""Intents and destinations: what a caller can want, and where it leads."""
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import Field, model_validator
 
-from workers.bot.texts import PLACEHOLDER, Context, Extension, Model, Name, Phrase, Variable
+from workers.bot.texts import PLACEHOLDER, Context, Extension, Language, Model, Name, Phrase
 
 
 class Destination(Model):
@@ -15,45 +15,6 @@ class Destination(Model):
     extension: Extension
     context: Context = "default"
     say: Phrase
-
-
-class Slot(Model):
-    """Something to be asked for. Digits are 0-9 only, spoken or keyed in.
-
-    secret: keyed in only; its digits stay between the caller, the listener and the channel.
-    """
-
-    type: Literal["digits", "yes_no", "text"]
-    ask: Phrase
-    ask_keypad: Phrase | None = None
-    variable: Variable
-    min_digits: int = Field(1, ge=1, le=32)
-    max_digits: int = Field(16, ge=1, le=32)
-    secret: bool = False
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.min_digits > self.max_digits:
-            raise ValueError("min_digits is greater than max_digits")
-        if self.type == "digits" and self.ask_keypad is None:
-            raise ValueError("a digits slot needs ask_keypad, the question of the DTMF menu")
-        if self.secret and self.type != "digits":
-            raise ValueError("only a digits slot can be secret: it has to be keyed in")
-        return self
-
-    @property
-    def question(self) -> str:
-        """What the assistant asks; of a secret, to key it in."""
-        return self.ask_keypad if self.secret and self.ask_keypad else self.ask
-
-    def accepts(self, value: str) -> bool:
-        """Whether a channel variable's value can be this slot's."""
-        if self.type == "digits":
-            fits = self.min_digits <= len(value) <= self.max_digits
-            return fits and value.isascii() and value.isdigit()
-        if self.type == "yes_no":
-            return value in ("yes", "no")
-        return 0 < len(value) <= 200 and value.isprintable()
 
 
 class Lookup(Model):
@@ -65,14 +26,24 @@ class Lookup(Model):
 
 
 class Intent(Model):
-    """What a caller can want. Ends in an answer, or in a transfer."""
+    """What a caller can want. Ends in an answer, in a tool and what it answers, or in a transfer.
+
+    title: how the bot calls it, "your balance". about: the slot that "it" stands for, "when will
+    it arrive": a value given for another intent serves this one, and makes it more likely.
+    language: the call goes on in this language, and the answer is that of its own file.
+    """
 
     examples: tuple[Phrase, ...] = Field(min_length=1, max_length=200)
+    title: Phrase | None = None
     slots: tuple[Name, ...] = Field((), max_length=8)
+    about: Name | None = None
     lookup: Lookup | None = None
     confirm: Phrase | None = None
     answer: Phrase | None = None
+    # Done first; the answer, or else the tool's `say`, tells what came of it: {tool.field}.
+    tool: Name | None = None
     transfer: Name | None = None
+    language: Language | None = None
     # The call ends after the answer.
     hangup: bool = False
     # Where a DTMF menu sends the caller when it can't answer by itself.
@@ -80,15 +51,23 @@ class Intent(Model):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if (self.answer is None) == (self.transfer is None):
+        if self.tool and (self.transfer or self.lookup or self.language):
+            raise ValueError("a tool goes with an answer, and with no transfer, lookup or language")
+        if not self.tool and (self.answer is None) == (self.transfer is None):
             raise ValueError("give either answer or transfer")
-        if self.hangup and self.answer is None:
+        if self.hangup and self.answer is None and not self.tool:
             raise ValueError("hangup needs an answer")
+        if self.language and (self.answer is None or self.slots or self.hangup):
+            raise ValueError("a language needs an answer, and no slots and no hangup")
+        if self.about and self.about not in self.slots:
+            raise ValueError(f"about: {self.about!r} is none of its slots")
         return self
 
     @property
     def fixed_answer(self) -> str | None:
         """The answer if it is the same for every caller: a menu can play it from a file."""
-        if self.answer is None or self.slots or PLACEHOLDER.search(self.answer):
+        if self.answer is None or self.slots or self.tool or self.language:
+            return None
+        if PLACEHOLDER.search(self.answer):
             return None
         return self.answer

@@ -6,6 +6,8 @@ from pydantic import Field
 
 from workers.bot.texts import Key, Model, Name, Phrase
 
+STEP = "{step}"
+
 
 class MenuItem(Model):
     key: Key
@@ -26,7 +28,11 @@ class Menu(Model):
 
 
 class Phrases(Model):
-    """What the bot says apart from answers."""
+    """What the bot says apart from answers.
+
+    which: asked for the slot that is wrong. first, next: before each of several wishes; {step}
+    stands for the intent's title. unchanged: to "but keep billing the same".
+    """
 
     not_understood: Phrase
     no_input: Phrase
@@ -35,3 +41,14 @@ class Phrases(Model):
     goodbye: Phrase
     yes_no: Phrase = "Please say yes or no."
     cancelled: Phrase = "All right, I have changed nothing."
+    which: Phrase = "What should I change?"
+    first: Phrase = "First, {step}."
+    next: Phrase = "Next, {step}."
+    unchanged: Phrase = "Everything else stays as it is."
+
+    def plain(self) -> dict[str, str]:
+        """Each phrase by its name, without what is filled in."""
+        held: dict[str, str] = self.model_dump()
+        return held | {
+            name: held[name].replace(STEP, "") for name in ("first", "next") if STEP in held[name]
+        }

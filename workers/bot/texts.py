@@ -17,6 +17,7 @@ Phrase = Annotated[
     str, StringConstraints(min_length=1, max_length=600, pattern=r"^[^\x00-\x1f\x7f]+$")
 ]
 Key = Annotated[str, StringConstraints(pattern=r"^[1-9*]$")]
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[A-Z]{2})?$")]
 # These two stand in commands to FreeSWITCH and in its dialplan.
 Extension = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_*#+-]{1,32}$")]
 Context = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Protocol
 
+from workers.acting import Result, ToolCall
 from workers.bot import Bot
 from workers.messages import Decision, DialogState, Line
+
+# What was called is sent back its result; None: nobody runs tools here.
+Reply = Generator[str | Decision | ToolCall, Result | None, None]
 
 
 class LlmError(Exception):
@@ -40,8 +44,9 @@ class LlmEngine(Protocol):
     def warm(self, bot: Bot) -> None:
         """Have ready what the first turn with this bot would otherwise wait for."""
 
-    def reply(self, request: Request, timeout_s: float) -> Iterator[str | Decision]:
-        """Yield pieces of text to be spoken, of any length, and one Decision at any place.
+    def reply(self, request: Request, timeout_s: float) -> Reply:
+        """Yield pieces of text to be spoken, of any length, one Decision at any place, and calls of
+        the bot's tools.
 
-        Raises LlmError, and never lasts longer than timeout_s seconds in all.
+        Raises LlmError, and never lasts longer than timeout_s seconds in all, tools apart.
         """

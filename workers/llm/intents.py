@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
 
 from workers import dialog
+from workers.acting import carried_out
 from workers.bot import Bot
-from workers.llm.engine import Request
+from workers.llm.engine import Reply, Request
 from workers.llm.matcher import Match, Matcher
-from workers.messages import Decision, DialogState
+from workers.messages import DialogState
 from workers.spoken import digits
 
 MAX_MATCHERS = 64
@@ -43,9 +43,9 @@ class IntentsEngine:
         """Build the bot's matcher."""
         self._matcher(bot)
 
-    def reply(self, request: Request, timeout_s: float) -> Iterator[str | Decision]:
-        """Whole sentences, then the decision; takes about a millisecond."""
-        outcome = self._outcome(request)
+    def reply(self, request: Request, timeout_s: float) -> Reply:
+        """The decision, then whole sentences; takes about a millisecond, tools apart."""
+        outcome = yield from carried_out(request.bot, self._outcome(request))
         yield outcome.decision
         for sentence in outcome.say:
             # The space ends a sentence for who splits the text again.

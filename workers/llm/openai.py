@@ -2,9 +2,10 @@
 
 Source: the API reference of OpenAI, "Create chat completion", streaming and function calling.
 
-The model answers in words of its own, or calls one of three tools: handle_intent (the bot's own
-rules then ask, look up and answer: facts come from the bot's file), transfer (to a named
-destination) and hang_up. What it calls is checked against the bot; what it must not is refused.
+The model answers in words of its own, or calls a function: handle_intent (the bot's own rules then
+ask, look up, act and answer: facts come from the bot's file), transfer (to a named destination),
+hang_up, or a tool of the bot's that is offered to it, whose result it is told. What it calls is
+checked against the bot; what it must not is refused, and told to it once.
 
 The prompt begins with what is the same for all calls of a bot, so that a provider can keep it;
 the call's state, the history and the utterance follow.
@@ -14,23 +15,30 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from workers import dialog, secret_slots
+from workers.acting import FAILED, Result, ToolCall, carried_out
 from workers.bot import Bot
+from workers.bot.tools import TAKEN, Tool
 from workers.http_provider import Deadline, Provider, ProviderError, parse_json, plain
-from workers.llm.engine import LlmError, Request
+from workers.llm.engine import LlmError, Reply, Request
+from workers.llm.prompt import messages, tools
 from workers.messages import Decision, DialogState
+from workers.tools.values import BadArguments, arguments
 
 log = logging.getLogger(__name__)
 
 MAX_REPLY = 2000  # characters
 MAX_ARGUMENTS = 4000
 MAX_TOOLS = 4
+MAX_ROUNDS = 3  # of the model, with what it called in between
+MAX_RESULT = 4000  # characters of a tool's result, for the model
+REFUSED = '{"error": "there is no such function, or not with these arguments"}'
 MAX_TOKENS = 300
-GO_ON = "The line broke off here. Go on with your answer after these words, repeating none."
 
 
 @dataclass(slots=True)
@@ -41,10 +49,12 @@ class _ToolCall:
 
 @dataclass(slots=True)
 class _Answer:
-    """What has come so far."""
+    """What has come so far. after: what the model called before, and what it was told of it."""
 
     tools: dict[int, _ToolCall] = field(default_factory=dict)
     said: int = 0
+    words: list[str] = field(default_factory=list)
+    after: list[dict[str, Any]] = field(default_factory=list)
 
 
 class OpenAiLlm:
@@ -86,23 +96,96 @@ class OpenAiLlm:
     def warm(self, bot: Bot) -> None:
         """Nothing to do: the provider keeps what it keeps."""
 
-    def reply(self, request: Request, timeout_s: float) -> Iterator[str | Decision]:
+    def reply(self, request: Request, timeout_s: float) -> Reply:
         """See engine.py. A retry is possible up to the first token, and not after it."""
+        bot = request.bot
         if request.keyed and request.text in secret_slots.PLACEHOLDERS:
             # There is nothing in it for a model to understand.
-            outcome = dialog.keyed_in(request.bot, request.state, request.text)
-            yield outcome.decision
-            yield from (sentence + " " for sentence in outcome.say)
+            yield from self._told(bot, dialog.keyed_in(bot, request.state, request.text))
             return
         deadline = Deadline(timeout_s)
         answer = _Answer()
+        wrong = 0
         try:
-            yield from self.provider.retrying(
-                deadline, lambda: self._begin(request, answer, deadline)
-            )
+            for _ in range(MAX_ROUNDS):
+                yield from self.provider.retrying(
+                    deadline, lambda: self._begin(request, answer, deadline)
+                )
+                calls = [answer.tools[at] for at in sorted(answer.tools)][:MAX_TOOLS]
+                if not bot.tools or not calls or any(one.name in TAKEN for one in calls):
+                    break
+                told, failed = yield from self._use(bot, calls, deadline)
+                if failed is not None:
+                    state = request.state
+                    destination = self._destination(bot, state)
+                    say = (failed, *dialog.transfer(bot, state, destination).say)
+                    decision = Decision(
+                        DialogState(state.intent, state.slots), "transfer", destination
+                    )
+                    yield from self._told(bot, dialog.Outcome(say, decision))
+                    return
+                wrong += any(one["content"] == REFUSED for one in told)
+                if wrong > 1:
+                    yield from self._told(bot, dialog.not_understood(bot, request.state))
+                    return
+                answer.after += [_called(calls, "".join(answer.words)), *told]
+                answer.tools, answer.words = {}, []
+            else:
+                log.warning("the model did not stop calling")
+                yield from self._told(bot, dialog.not_understood(bot, request.state))
+                return
             yield from self._act(request, answer)
         except ProviderError as error:
             raise LlmError(str(error)) from error
+
+    def _use(
+        self, bot: Bot, calls: list[_ToolCall], deadline: Deadline
+    ) -> Generator[
+        str | Decision | ToolCall, Result | None, tuple[list[dict[str, Any]], str | None]
+    ]:
+        """Run what the model called; (what it is told of it, what is said where one failed)."""
+        told: list[dict[str, Any]] = []
+        for at, call in enumerate(calls):
+            content = REFUSED
+            tool = bot.tools.get(call.name)
+            if tool is not None and tool.offered:
+                given = self._given(tool, call)
+                if given is not None:
+                    began = time.monotonic()
+                    result = (yield ToolCall(call.name, given)) or FAILED
+                    deadline.at += time.monotonic() - began  # the tool's time is its own
+                    if result.status not in ("ok", "no"):
+                        return told, tool.on_error
+                    content = self._result(tool, result)
+            else:
+                log.warning("the model called for something that the bot does not have")
+            told.append({"role": "tool", "tool_call_id": f"call_{at}", "content": content})
+        return told, None
+
+    @staticmethod
+    def _given(tool: Tool, call: _ToolCall) -> dict[str, Any] | None:
+        try:
+            return dict(arguments(tool, parse_json(call.arguments or "{}")))
+        except (ProviderError, BadArguments):
+            log.warning("the model called a tool with what it does not take")
+            return None
+
+    @staticmethod
+    def _result(tool: Tool, result: Result) -> str:
+        if result.ok:
+            return json.dumps(dict(result.said), ensure_ascii=False)[:MAX_RESULT]
+        return json.dumps({"error": tool.errors[str(result.code)].say}, ensure_ascii=False)
+
+    @staticmethod
+    def _destination(bot: Bot, state: DialogState) -> str:
+        intent = bot.intents.get(state.intent or "")
+        return intent.destination if intent else bot.menu.person
+
+    @staticmethod
+    def _told(bot: Bot, outcome: dialog.Outcome) -> Reply:
+        outcome = yield from carried_out(bot, outcome)
+        yield outcome.decision
+        yield from (sentence + " " for sentence in outcome.say)
 
     def _begin(self, request: Request, answer: _Answer, deadline: Deadline) -> Iterator[str]:
         words = self._ask(request, answer, deadline)
@@ -118,7 +201,7 @@ class OpenAiLlm:
     def _ask(self, request: Request, answer: _Answer, deadline: Deadline) -> Iterator[str]:
         body = {
             "model": self._model,
-            "messages": messages(request),
+            "messages": [*messages(request), *answer.after],
             "tools": tools(request.bot),
             "stream": True,
             "temperature": 0.2,
@@ -134,13 +217,14 @@ class OpenAiLlm:
                     continue
                 if text:
                     answer.said += len(text)
+                    answer.words.append(text)
                     if answer.said > MAX_REPLY:
                         raise ProviderError(f"an answer of more than {MAX_REPLY} characters")
                     yield plain(text)
                 # From here: whoever takes the words may take his time.
                 reply.expect(self._token_gap_s)
 
-    def _act(self, request: Request, answer: _Answer) -> Iterator[str | Decision]:
+    def _act(self, request: Request, answer: _Answer) -> Reply:
         """Do what the model called for; refuse what it may not."""
         bot, state = request.bot, request.state
         for index in sorted(answer.tools)[:MAX_TOOLS]:
@@ -149,16 +233,13 @@ class OpenAiLlm:
             if outcome is None:
                 log.warning("the model called for something that the bot does not have")
                 continue
-            yield outcome.decision
-            yield from (sentence + " " for sentence in outcome.say)
+            yield from self._told(bot, outcome)
             return
         if answer.said:
             yield Decision(DialogState(state.intent, state.slots))
             return
         if answer.tools:
-            outcome = dialog.not_understood(bot, state)
-            yield outcome.decision
-            yield from (sentence + " " for sentence in outcome.say)
+            yield from self._told(bot, dialog.not_understood(bot, state))
             return
         raise ProviderError("an answer without words")
 
@@ -188,6 +269,19 @@ class OpenAiLlm:
         if call.name == "hang_up":
             return dialog.Outcome((bot.phrases.goodbye,), Decision(state, "hangup"))
         return None
+
+
+def _called(calls: list[_ToolCall], words: str) -> dict[str, Any]:
+    """What the model said in the round before, as it wants it back."""
+    functions = [{"name": c.name[:100], "arguments": c.arguments or "{}"} for c in calls]
+    return {
+        "role": "assistant",
+        "content": plain(words) or None,
+        "tool_calls": [
+            {"id": f"call_{at}", "type": "function", "function": function}
+            for at, function in enumerate(functions)
+        ],
+    }
 
 
 def _take(event: Any, answer: _Answer) -> str | None:
@@ -225,75 +319,3 @@ def _take_tool(piece: Any, answer: _Answer) -> None:
             setattr(call, name, getattr(call, name) + part)
     if len(call.arguments) > MAX_ARGUMENTS or len(call.name) > 100:
         raise ProviderError("a tool call of too many characters")
-
-
-def messages(request: Request) -> list[dict[str, str]]:
-    """The prompt: what never changes first, the utterance last."""
-    found = [{"role": "system", "content": instructions(request.bot)}]
-    state = request.state
-    known = json.dumps({"intent": state.intent, "slots": state.slots, "asked": state.asked})
-    found.append({"role": "system", "content": f"State of this call: {known}"})
-    roles = {"caller": "user", "bot": "assistant"}
-    found += [{"role": roles[line.who], "content": line.text} for line in request.history]
-    how = "keyed in" if request.keyed else "said"
-    found.append({"role": "user", "content": f"[{how}] {request.text}" if request.keyed
-                  else request.text})  # fmt: skip
-    if request.said:
-        found.append({"role": "assistant", "content": " ".join(request.said)})
-        found.append({"role": "system", "content": GO_ON})
-    return found
-
-
-def instructions(bot: Bot) -> str:
-    """The same for all calls of a bot."""
-    lines = [
-        bot.persona or f"You are the telephone assistant {bot.name}.",
-        "You speak on the telephone: one or two short sentences, no markup, no lists.",
-        "What the caller says comes from a speech recogniser and may be misheard.",
-        "When the caller wants one of these, call handle_intent; never invent its facts:",
-    ]
-    for name, intent in bot.intents.items():
-        slots = f" (slots: {', '.join(intent.slots)})" if intent.slots else ""
-        lines.append(f"- {name}{slots}: {'; '.join(intent.examples[:3])}")
-    lines.append("Slots:")
-    for name, slot in bot.slots.items():
-        how = "; keyed in, handle_intent asks for it: never ask for it yourself"
-        lines.append(f"- {name} ({slot.type}{how if slot.secret else ''}): {slot.question}")
-    lines.append("If a slot was asked for, pass the caller's answer with the same intent.")
-    return "\n".join(lines)
-
-
-def tools(bot: Bot) -> list[dict[str, Any]]:
-    """The tools a model may call, with the bot's own names as their only values."""
-
-    def tool(name: str, what: str, properties: dict[str, Any], required: list[str]) -> Any:
-        schema = {"type": "object", "properties": properties, "required": required}
-        return {
-            "type": "function",
-            "function": {"name": name, "description": what, "parameters": schema},
-        }
-
-    slots = {
-        name: {"type": "string", "description": slot.ask}
-        for name, slot in bot.slots.items()
-        if not slot.secret
-    }
-    return [
-        tool(
-            "handle_intent",
-            "Serve a wish of the caller; it asks for what is missing and answers.",
-            {
-                "intent": {"type": "string", "enum": list(bot.intents)},
-                "slots": {"type": "object", "properties": slots},
-                "confirmed": {"type": "boolean", "description": "answer to a confirmation"},
-            },
-            ["intent"],
-        ),
-        tool(
-            "transfer",
-            "Connect the caller to a person.",
-            {"destination": {"type": "string", "enum": list(bot.destinations)}},
-            ["destination"],
-        ),
-        tool("hang_up", "Say goodbye and end the call.", {}, []),
-    ]

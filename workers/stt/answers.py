@@ -12,7 +12,10 @@ Weighted = dict[tuple[str, ...], float]
 
 MAX_PHRASES: Final = 5000
 # How much of a language model is phrases; English has the rest.
-_SHARE: Final[dict[Expect, float]] = {"text": 0.5, "digits": 0.85, "yes_no": 0.7}
+_SHARE: Final[dict[Expect, float]] = {
+    "text": 0.5, "digits": 0.85, "yes_no": 0.7, "date": 0.7, "time": 0.7, "amount": 0.7,
+    "choice": 0.7,
+}  # fmt: skip
 # The bot's own phrases, when something else is expected, against the answers expected.
 _BESIDE: Final = 0.3
 # After a digit comes another one or the end: "four two family one" is never meant.
@@ -38,7 +41,7 @@ def expected(expect: Expect) -> Weighted:
     """The answers a question of this kind has, each with a weight; none for "text"."""
     if expect == "yes_no":
         return {tuple(answer.split()): float(weight) for answer, weight in _YES_NO.items()}
-    if expect == "text":
+    if expect != "digits":
         return {}
     said = (*DIGITS, "oh")
     count = len(said)

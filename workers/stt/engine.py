@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-Expect = Literal["text", "digits", "yes_no"]
+Expect = Literal["text", "digits", "yes_no", "date", "time", "amount", "choice"]
 
 
 class SttError(Exception):
@@ -22,11 +22,13 @@ class Hints:
 
     expect: what the bot has just asked for; "text" when it asked nothing special.
     phrases: the bot's own phrases, most of them whole sentences.
+    options: of a choice, the words for what there is to choose from.
     language: BCP 47, for example "en".
     """
 
     expect: Expect = "text"
     phrases: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
     language: str = "en"
 
 
