@@ -65,9 +65,11 @@ class Interrupt(Model):
 
 
 class Tool(Model):
-    """A tool that is called; of its arguments those that matter."""
+    """A tool that is called. arguments: those that matter, as the slots that they come from; the
+    call's log does not hold what a server is told."""
 
     name: Name
+    status: Literal["ok", "no", "failed"] = "ok"
     arguments: dict[str, str] = Field(default_factory=dict, max_length=32)
 
 
@@ -223,6 +225,7 @@ def _known(path: Path, lines: Lines, at: str, expect: Expect, bot: Bot) -> None:
         ("intent", expect.intent, {*bot.intents, NONE}),
         ("transferred_to", expect.transferred_to, bot.destinations),
         *((f"slots.{slot}", slot, bot.slots) for slot in expect.slots),
+        *((f"tools.{n}.name", tool.name, bot.tools) for n, tool in enumerate(expect.tools)),
     ):
         if name is not None and name not in among:
             raise at_key(path, lines, f"{at}.{key}", f"the bot has no {name}")

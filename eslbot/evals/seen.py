@@ -23,7 +23,7 @@ class Seen:
     intent: str | None = None
     decided: bool = False
     slots: dict[str, str] = field(default_factory=dict)
-    tools: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    tools: list[tuple[str, str]] = field(default_factory=list)  # name, status
     said: str = ""
     gap_s: float | None = None
     trouble: str = ""
@@ -42,7 +42,7 @@ class Seen:
                 self.intent = of.get("intent")
                 self.slots = {k: str(v) for k, v in of.get("slots", {}).items()}
             elif what == "tool":
-                self.tools.append((str(of.get("name", "")), dict(of.get("arguments") or {})))
+                self.tools.append((str(of.get("name", "")), str(of.get("status", ""))))
             elif what == "said":
                 said.append(str(of.get("text", "")))
         self.said = " ".join(said)

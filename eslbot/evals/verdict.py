@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from eslbot.evals.scenario import NONE, Case, Expect
 from eslbot.evals.seen import Seen
@@ -79,11 +79,11 @@ def _checks(step: int, expect: Expect, seen: Seen) -> Iterator[Check]:
         good = plain(found) == plain(value)
         yield check("slot", f"{name}={value}", f"{name}={found}", good)
     for tool in expect.tools:
-        calls = [arguments for called, arguments in seen.tools if called == tool.name]
-        good = any(_holds(arguments, tool.arguments) for arguments in calls)
-        yield check("tool", f"{tool.name} {_told(tool.arguments)}".rstrip(),
-                    "; ".join(f"{n} {_told(a)}".rstrip() for n, a in seen.tools) or NONE,
-                    good)  # fmt: skip
+        given = {name: seen.slots.get(name, "") for name in tool.arguments}
+        good = (tool.name, tool.status) in seen.tools and _same(given, tool.arguments)
+        called = "; ".join(f"{name} {status}" for name, status in seen.tools) or NONE
+        yield check("tool", f"{tool.name} {tool.status} {_told(tool.arguments)}".rstrip(),
+                    f"{called} {_told(given)}".rstrip(), good)  # fmt: skip
     for words in expect.said:
         yield check("said", words, seen.said, plain(words) in plain(seen.said))
     for words in expect.not_said:
@@ -107,9 +107,9 @@ def plain(text: str) -> str:
     return " ".join(re.sub(r"[^\w<>]+", " ", text.casefold()).split())
 
 
-def _holds(arguments: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
-    return all(plain(str(arguments.get(name, ""))) == plain(v) for name, v in wanted.items())
+def _same(given: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
+    return all(plain(given[name]) == plain(value) for name, value in wanted.items())
 
 
-def _told(arguments: Mapping[str, Any]) -> str:
+def _told(arguments: Mapping[str, str]) -> str:
     return ", ".join(f"{name}={value}" for name, value in arguments.items())
