@@ -17,11 +17,11 @@ Listens on loopback alone. Bodies are bounded; each connection has a thread.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import io
 import json
 import signal
 import sys
-import tempfile
 import threading
 import wave
 from collections.abc import Iterable, Iterator
@@ -33,6 +33,8 @@ from typing import Any, Final
 from workers.bot import Bot, BotError, load
 from workers.llm.rules_model import RulesModel
 from workers.resample import RATES_HZ, Resampler
+from workers.settings import SettingsError
+from workers.settings import load as load_settings
 from workers.stt.engine import Hints, SttError
 from workers.stt.pocketsphinx import PocketsphinxEngine
 from workers.tts.engine import TtsEngine, TtsError
@@ -73,13 +75,22 @@ class Server(ThreadingHTTPServer):
         chosen = found[:1] if prompt and found else [_phrases(bot) for bot in self.bots]
         return tuple(dict.fromkeys(phrase for phrases in chosen for phrase in phrases))
 
-    def hear(self, pcm: bytes, prompt: str, language: str) -> str:
+    def warm(self) -> None:
+        """Build the language models now; each costs seconds."""
+        prompts = [". ".join(_phrases(bot)) for bot in self.bots]
+        opened = [self.stt.open(self._hints(prompt, "en")) for prompt in (*prompts, "")]
+        for utterance in opened:
+            utterance.close()
+
+    def _hints(self, prompt: str, language: str) -> Hints:
         phrases = self.phrases(prompt)
-        hints = Hints("text", phrases, language)
-        if not prompt:
-            hints = Hints("digits", (*phrases, *ANSWERS), language)
+        if prompt:
+            return Hints("text", phrases=phrases, language=language)
+        return Hints("digits", phrases=(*phrases, *ANSWERS), language=language)
+
+    def hear(self, pcm: bytes, prompt: str, language: str) -> str:
         with self.stt_slots:
-            utterance = self.stt.open(hints)
+            utterance = self.stt.open(self._hints(prompt, language))
             try:
                 for at in range(0, len(pcm), FED_BYTES):
                     utterance.feed(pcm[at : at + FED_BYTES])
@@ -225,18 +236,17 @@ def main() -> int:
     parser.add_argument("--bot", type=Path, action="append", required=True, metavar="FILE",
                         help="a bot that it serves; may be given again")  # fmt: skip
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="eslbot-openai-") as cache:
-        try:
-            server = Server(arguments.port, [load(path) for path in arguments.bot], Path(cache))
-        except (BotError, OSError, OverflowError) as error:
-            print(f"workers.openai_server: {error}", file=sys.stderr)
-            return 2
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        print(f"http://127.0.0.1:{server.server_address[1]}/v1", flush=True)
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            return 0
+    try:
+        cache = Path(load_settings().state_dir) / "stt"
+        server = Server(arguments.port, [load(path) for path in arguments.bot], cache)
+        server.warm()
+    except (BotError, SettingsError, SttError, OSError, OverflowError) as error:
+        print(f"workers.openai_server: {error}", file=sys.stderr)
+        return 2
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    print(f"http://127.0.0.1:{server.server_address[1]}/v1", flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.serve_forever()
     return 0
 
 
