@@ -11,6 +11,7 @@ sentence.
 from __future__ import annotations
 
 import json
+import re
 import sys
 import wave
 from pathlib import Path
@@ -32,7 +33,7 @@ def main() -> int:
         for one in json.load(sys.stdin):
             voice = one["voice"]
             if voice not in engines:
-                engines[voice] = _engine(voice)
+                engines[voice] = _engine(voice, one["language"])
             pcm = b"".join(engines[voice].speak(one["words"], one["language"], WITHIN_S))
             if not pcm:
                 raise TtsError(f"voice {voice} has nothing to say for {one['words']!r}")
@@ -43,9 +44,12 @@ def main() -> int:
     return 0
 
 
-def _engine(voice: str) -> TtsEngine:
+def _engine(voice: str, language: str) -> TtsEngine:
     if voice in FLITE:
         return FliteEngine(voice=voice)
+    # espeak-ng would take another voice for one that it does not have.
+    if re.split("[-+]", voice)[0] != language.split("-")[0]:
+        raise TtsError(f"there is no voice {voice} that speaks {language}")
     return EspeakEngine(voice=voice, words_per_minute=WORDS_PER_MINUTE)
 
 
