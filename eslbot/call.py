@@ -37,6 +37,7 @@ from eslbot.menu import MenuRun
 from eslbot.playback import Playback
 from eslbot.prompts import Prompts
 from eslbot.session import Session, SessionClosed, SessionError
+from eslbot.transfers import came_back
 from eslbot.vad import Vad, VadError
 from eslbot.watch import Watch
 from workers import secret_slots
@@ -224,12 +225,13 @@ class Call:
         reason = self.house.link.unable()
         if reason:
             self.fail(reason)
-        elif not self.say(self.bot.greeting):
+        elif not self.say(came_back(self) or self.bot.greeting):
             self.leave.native_menu("no prompts yet", failed=True)
 
     # -- what happens to it: other greenlets only put into the mailbox
 
-    def _post(self, handle: Callable[..., None], *args: Any) -> None:
+    def post(self, handle: Callable[..., None], *args: Any) -> None:
+        """handle(*args) on the call's greenlet, in its turn."""
         if not self._mailbox.post(handle, *args):
             log.error("%s: mailbox full", self.uuid)
 
@@ -239,43 +241,43 @@ class Call:
                 self._post(self._on_typed, message.text)
             return
         if self._blindfold is None or not self._blindfold.hides(message):
-            self._post(self.assistant.on_worker, epoch, attempt, message)
+            self.post(self.assistant.on_worker, epoch, attempt, message)
 
     def _on_speech(self, event: SpeechEvent) -> None:
         if isinstance(event, SpeechStarted) and self.state in (State.SPEAKING, State.THINKING):
             # At once, on the clock: nothing this call waits for may delay the silence.
             self.assistant.cut_off(time.monotonic())
-        self._post(self._on_speech_event, event)
+        self.post(self._on_speech_event, event)
 
     def _on_played(self) -> None:
-        self._post(self.played)
+        self.post(self.played)
 
     def _on_event(self, event: Any) -> None:
         name = event.get("Event-Name")
         if name == "DTMF":
             digit = event.get("DTMF-Digit", "")
             if digit in DIGITS:
-                self._post(self._on_key, digit)
+                self.post(self._on_key, digit)
         elif name == "CHANNEL_HANGUP":
-            self._post(self._on_hangup)
+            self.post(self._on_hangup)
         elif name == "CHANNEL_HANGUP_COMPLETE":
             # Only now it is known who hung up.
             disposition = event.get("variable_sip_hangup_disposition", "")
-            self._post(self.leave.on_hung_up, event.get("Hangup-Cause", ""), disposition)
+            self.post(self.leave.on_hung_up, event.get("Hangup-Cause", ""), disposition)
         elif name == "CHANNEL_UNPARK":
-            self._post(self._on_unpark)
+            self.post(self._on_unpark)
 
     def redis(self, healthy: bool) -> None:
         """Redis stopped working, or works again."""
-        self._post(self.assistant.on_redis, healthy)
+        self.post(self.assistant.on_redis, healthy)
 
     def dead(self, names: set[str]) -> None:
         """These workers are gone."""
-        self._post(self.assistant.on_dead, names)
+        self.post(self.assistant.on_dead, names)
 
     def send_away(self, reason: str) -> None:
         """The listener ends: FreeSWITCH's own menu takes the caller."""
-        self._post(self.leave.native_menu, reason, False)
+        self.post(self.leave.native_menu, reason, False)
 
     def next(self, until: float | None = None) -> None:
         """Wait for one thing to happen, or for a timer, and deal with it."""

@@ -7,14 +7,17 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from eslbot import call_state
+from eslbot import call_state, transfers
 from eslbot.accounts import FINISHED
+from eslbot.call_state import State
 from eslbot.chaos.live import write_down
 from eslbot.esl import EslError
 from eslbot.session import SessionClosed, SessionError
 from workers import secret_slots
+from workers.bot.routes import Route
 
 if TYPE_CHECKING:
     from eslbot.call import Call
@@ -41,12 +44,50 @@ class Departure:
         self.how = ""
         self.failing = False
         self.by_us = False
+        self.whisper: transfers.Whisper | None = None
         self._outcomes: Counter[str] = Counter()
 
     def transfer(self, destination: str, why: str) -> None:
-        """To one of the bot's destinations; ends our part of the call."""
+        """To one of the bot's destinations; ends our part of the call, at once or, where a whisper
+        has to be spoken, soon. Where nobody is to be had it is said, and the call goes on."""
+        call = self._call
+        route = transfers.route(call, destination)
+        if route.destination != destination:
+            call.record("turned away", destination=destination, to=route.destination)
+            self._turn_away(route, why)
+            return
+        self._send(destination, f"{why}: {destination}")
+
+    def _turn_away(self, route: Route, why: str) -> None:
+        call = self._call
+        if route.destination is not None:
+            name = route.destination
+            # Without asking once more: the caller was told.
+            then = lambda: self._send(name, f"{why}, elsewhere: {name}")  # noqa: E731
+            transfers.turned_away(call, route.say, then)
+            return
+        call.dialog = replace(call.dialog, intent=None)
+        call.set_variables({"ai_intent": ""})
+        in_menu = call.state is State.MENU
+        then = (lambda: call.menu.start(None)) if in_menu else call.assistant.listen
+        say = route.say if in_menu else (*route.say, call.bot.phrases.anything_else)
+        transfers.turned_away(call, say, then)
+
+    def _send(self, destination: str, reason: str) -> None:
         target = self._call.bot.destinations[destination]
-        self._hand_over("transferred", f"{why}: {destination}", target.extension, target.context)
+        if target.extension is not None:
+            self._hand_over("transferred", reason, target.extension, target.context, told=True)
+            raise Left
+        self._call.go(call_state.Event.HAND_OVER)
+        transfers.Whisper(
+            self._call, destination, lambda path: self._reach(destination, reason, path)
+        )
+
+    def _reach(self, destination: str, reason: str, whisper: str) -> None:
+        context = self._call.settings.context
+        extension = f"{transfers.REACH}{destination}"
+        more = {transfers.WHISPER_VARIABLE: whisper}
+        self._hand_over("transferred", reason, extension, context, told=True, more=more)
         raise Left
 
     def hang_up(self) -> None:
@@ -74,10 +115,22 @@ class Departure:
         self._call.house.accounts.failed_over(self._call)
         raise Left
 
-    def _hand_over(self, end: str, reason: str, extension: str, context: str) -> None:
-        self._call.go(call_state.Event.HAND_OVER)
+    def _hand_over(
+        self,
+        end: str,
+        reason: str,
+        extension: str,
+        context: str,
+        told: bool = False,
+        more: Mapping[str, str] | None = None,
+    ) -> None:
+        """told: who takes over is told what is known. more: variables beside that."""
+        call = self._call
+        if call.state is not State.LEAVING:
+            call.go(call_state.Event.HAND_OVER)
+        values = {**(transfers.handed(call) if told else {}), **(more or {})}
         self.end(end, reason)
-        self._call.session.transfer(extension, context, self._call.settings.esl_timeout_ms / 1000)
+        call.session.transfer(extension, context, call.settings.esl_timeout_ms / 1000, values)
 
     def end(self, end: str, reason: str) -> None:
         """Once: how our part of the call ended, and why."""
@@ -85,6 +138,8 @@ class Departure:
             return
         self._call.admit()
         self.how = end
+        if self.whisper is not None:
+            self.whisper.stop()
         outcomes = {"transferred": "human", "native menu": "menu"}
         self._call.assistant.stop(outcomes.get(end, "caller gone"))
         variables = secret_slots.shown(self._call.bot, self._call.variables)

@@ -19,11 +19,13 @@ of a checked alphabet: FreeSWITCH expands `${...}` wherever it reads, values inc
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from xml.sax.saxutils import quoteattr
 
 from eslbot.call_secret import VARIABLE as SECRET_VARIABLE
+from eslbot.dialplan_transfers import INTERNAL, REACH, by_hours, reach
+from eslbot.dialplan_xml import condition as _condition
+from eslbot.dialplan_xml import extension as _extension
+from eslbot.dialplan_xml import matches as _is
 from eslbot.ivr import (
     INTENT_VARIABLE,
     MAX_ANSWERS,
@@ -36,7 +38,6 @@ from eslbot.ivr import (
 from eslbot.prompts import prompt_file
 from workers.bot import Bot, Intent, Slot
 
-INTERNAL = "eslbot_"  # what the names of our own extensions begin with
 # A loop between the menu and a destination ends here. The longest way through a menu takes less.
 MAX_TRANSFERS = 70
 
@@ -68,10 +69,12 @@ class Dialplan:
         self._context = context
         self._gap_ms = gap_ms
         self._secret = secret
+        self._entry = ""
         self._to_person = self._transfer(f"{INTERNAL}to_{bot.menu.person}")
 
     def entry(self, extension: str, menu: str, hosts: str, watchdog_s: int) -> str:
-        """The way in; hosts as the socket application takes them."""
+        """The way in; hosts as the socket application takes them. Before menu()."""
+        self._entry = extension
         secret = [("set", f"{SECRET_VARIABLE}={self._secret}")] if self._secret else []
         return _ENTRY_WHY + _extension(
             "eslbot: a call comes in",
@@ -127,20 +130,36 @@ class Dialplan:
         for name in asked_slots(bot):
             yield self._entered(name, bot.slots[name])
         yield "\n    <!-- The ways out. -->\n"
-        for name, destination in bot.destinations.items():
-            yield _extension(
-                f"eslbot: to {name}",
-                _condition(
-                    "destination_number",
-                    _is(f"{INTERNAL}to_{name}"),
-                    ("playback", self._path(destination.say)),
-                    ("transfer", f"{destination.extension} XML {destination.context}"),
-                ),
-            )
+        yield from self._ways_out(extension)
+
+    def _ways_out(self, menu: str) -> Iterable[str]:
+        bot, plan = self._bot, self._transfer
+        for name, one in bot.destinations.items():
+            then = [("playback", self._path(one.say))]
+            if one.extension is not None:
+                then.append(("transfer", f"{one.extension} XML {one.context}"))
+            else:
+                then.append(plan(f"{REACH}{name}"))
+            if one.closed is None or one.hours is None:
+                yield _extension(
+                    f"eslbot: to {name}",
+                    _condition("destination_number", _is(f"{INTERNAL}to_{name}"), *then),
+                )
+            else:
+                closed = [("playback", self._path(one.closed.say))]
+                after = f"{INTERNAL}to_{one.closed.destination}" if one.closed.destination else menu
+                closed += [] if one.closed.destination else [("unset", INTENT_VARIABLE)]
+                closed.append(plan(after))
+                yield from by_hours(name, bot.hours[one.hours], then, closed, self._context)
+            if one.transfer != "blind":
+                assert one.no_answer is not None
+                no_answer = self._path(one.no_answer)
+                yield from reach(name, one, self._context, self._entry, no_answer)
 
     def destinations(self) -> str:
         """Examples of the bot's destinations in this context: the operator's own part of it."""
-        own = {d.extension for d in self._bot.destinations.values() if d.context == self._context}
+        all_of_them = self._bot.destinations.values()
+        own = {d.extension for d in all_of_them if d.extension and d.context == self._context}
         examples = [
             _extension(
                 f"agents {extension}",
@@ -250,34 +269,6 @@ def _digits(slot: Slot) -> str:
 
 def _valid(slot: Slot) -> str:
     return f"^{_digits(slot)}$"
-
-
-def _is(text: str) -> str:
-    """An expression for exactly this text. Brackets, as FreeSWITCH has its own backslashes."""
-    return "^" + re.sub(r"([*+.])", r"[\1]", text) + "$"
-
-
-def _extension(name: str, *conditions: str) -> str:
-    return f"    <extension name={quoteattr(name)}>\n{''.join(conditions)}    </extension>\n"
-
-
-def _condition(
-    field: str | None,
-    expression: str | None,
-    *actions: tuple[str, str],
-    otherwise: Iterable[tuple[str, str]] = (),
-) -> str:
-    what = f" field={quoteattr(field)} expression={quoteattr(expression or '')}" if field else ""
-    lines = [_action("action", *one) for one in actions]
-    lines += [_action("anti-action", *one) for one in otherwise]
-    if not lines:
-        return f"      <condition{what}/>\n"
-    return f"      <condition{what}>\n{''.join(lines)}      </condition>\n"
-
-
-def _action(tag: str, application: str, data: str) -> str:
-    with_data = f" data={quoteattr(data)}" if data else ""
-    return f"        <{tag} application={quoteattr(application)}{with_data}/>\n"
 
 
 _ENTRY_WHY = """    <!--

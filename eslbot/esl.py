@@ -30,7 +30,12 @@ APPLICATION = re.compile(r"[a-z_]{1,40}")
 # Names that a conversation may set. Others are commands in disguise (execute_on_*, api_*,
 # sip_h_*): the switch acts on them.
 VARIABLE = re.compile(r"ai_[a-z0-9_]{1,40}")
-OWN_VARIABLES = frozenset({"socket_resume", "eslbot_secret"})
+OWN_VARIABLES = frozenset(
+    {"socket_resume", "eslbot_secret", "eslbot_back", "eslbot_whisper", "export_vars"}
+)
+# A header of the call to who takes over. Names are ours, not a conversation's; what follows a line
+# break in a value would be another header, so those are values of clean_value().
+SIP_HEADER = re.compile(r"sip_h_X-Eslbot-[A-Za-z0-9-]{1,40}")
 _FORBIDDEN = re.compile(r"[${}\r\n\0]")
 _LENGTH = re.compile(r"[0-9]{1,9}")
 
@@ -261,7 +266,7 @@ def set_variables(channel: str, values: Mapping[str, str]) -> bytes:
     """Several channel variables in one command."""
     pairs = []
     for name, value in values.items():
-        if name not in OWN_VARIABLES and not VARIABLE.fullmatch(name):
+        if not (name in OWN_VARIABLES or VARIABLE.fullmatch(name) or SIP_HEADER.fullmatch(name)):
             raise LocalProtocolError("a channel variable that is not ours to set")
         if re.search(r"[;=|'\"\\]", value):
             raise LocalProtocolError("a value that splits the list of variables")

@@ -50,7 +50,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             watchdog_s=settings.watchdog_s,
             menu_extension=settings.menu_extension,
             context=settings.context,
-            destinations={d.extension for d in bot.destinations.values()},
+            destinations={d.extension for d in bot.destinations.values() if d.extension},
+            reaches={name: True for name, d in bot.destinations.items() if not d.extension},
         ),
         variables=variables,
     )

@@ -13,7 +13,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from eslbot.dialplan import INTERNAL, Dialplan, answers, asked_slots
+from eslbot.dialplan import Dialplan, answers, asked_slots
+from eslbot.dialplan_transfers import INTERNAL
 from eslbot.ivr import ENTRY_GAP_MS, menu_prompts
 from eslbot.prompts import prompt_file
 from workers.bot import Bot
@@ -38,7 +39,7 @@ def native_prompts(bot: Bot) -> tuple[str, ...]:
     texts = [*menu_prompts(bot), bot.menu.retry]
     texts += answers(bot).values()
     texts += [bot.slots[name].ask_keypad or "" for name in asked_slots(bot)]
-    texts += [d.say for d in bot.destinations.values()]
+    texts += [text for d in bot.destinations.values() for text in d.fixed_phrases]
     return tuple(dict.fromkeys(texts))
 
 
@@ -170,7 +171,8 @@ def _check_extensions(bot: Bot, context: str, entry: str, menu: str) -> None:
     if entry == menu:
         raise ValueError(f"entry_extension and menu_extension are both {entry!r}")
     for name, destination in bot.destinations.items():
-        taken = destination.extension in (entry, menu) or destination.extension.startswith(INTERNAL)
+        extension = destination.extension or ""
+        taken = extension in (entry, menu) or extension.startswith(INTERNAL)
         if destination.context == context and taken:
             raise ValueError(
                 f"destinations.{name}: extension {destination.extension!r} of context {context} "

@@ -21,6 +21,7 @@ from gevent.event import Event
 from gevent.queue import Full, Queue
 
 from eslbot.chaos import live as chaos
+from eslbot.transfer_caps import TransferCaps
 from workers import streams
 from workers.bot import Bot
 from workers.messages import Message, MessageError, Stage, Turn, decode
@@ -56,6 +57,7 @@ class Link:
         self.lost = 0  # writes that never reached Redis
         self.workers: dict[str, list[dict[str, Any]]] = {stage: [] for stage in streams.STAGES}
         self._client = client
+        self._caps = TransferCaps(client)
         self._bot = bot
         self._ttl_s = ttl_s
         self._on_health = on_health
@@ -101,6 +103,10 @@ class Link:
     def alive(self, names: list[str]) -> set[str]:
         """Which of these workers live. Waits for Redis. Raises redis.RedisError."""
         return streams.alive(self._client, names)
+
+    def may_transfer(self, destination: str, limit: int) -> bool:
+        """Whether one more caller may go there in this hour; it then counts. Waits for Redis."""
+        return self._caps.take(destination, limit)
 
     # -- what calls use; nothing here waits
 

@@ -26,11 +26,11 @@ TURNS = "~eslbot:{* ~eslbot:out:* ~eslbot:bot:* ~eslbot:worker:* ~eslbot:alive:*
 SHARED = "~eslbot:breaker:* ~eslbot:chaos*"
 RULES = {
     LISTENER: [
-        TURNS, SHARED, "~eslbot:log:* ~eslbot:listener:*",
+        TURNS, SHARED, "~eslbot:log:* ~eslbot:listener:* ~eslbot:transfers:*",
         *(f"~rq:queue:{stage}" for stage in STAGES), "~rq:queues ~rq:job:*",
         CONNECTION, SCRIPTS, "+info|server",  # `eslbot check` asks for the version
         "+get +set +mget +del +expire +scan +sadd +xadd +xread +xtrim",
-        "+rpush +lpush +ltrim +lrange +llen",
+        "+rpush +lpush +ltrim +lrange +llen +zadd +zcard +zremrangebyscore +pexpire",
     ],
     WORKER: [
         TURNS, SHARED, "~eslbot:probed:* ~rq:* &rq:pubsub:*",

@@ -305,11 +305,17 @@ class Session(OutboundSession):  # type: ignore[misc]
             timeout_s=timeout_s,
         )
 
-    def transfer(self, extension: str, context: str, timeout_s: float) -> None:
-        """Give the call to the dialplan; the channel's variables go with it."""
+    def transfer(
+        self,
+        extension: str,
+        context: str,
+        timeout_s: float,
+        values: Mapping[str, str] | None = None,
+    ) -> None:
+        """Give the call to the dialplan; the channel's variables go with it, these as well."""
         # With socket_resume still true the end of our connection would break into it.
         self.exchange(
-            esl.set_variables(self.uuid, {"socket_resume": "false"}),
+            esl.set_variables(self.uuid, {"socket_resume": "false", **(values or {})}),
             esl.command("api", "sched_del", self.uuid),
             timeout_s=timeout_s,
         )

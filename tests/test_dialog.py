@@ -6,6 +6,7 @@ import pytest
 
 from workers import dialog
 from workers.bot import Bot
+from workers.bot.slot import MAX_TEXT
 from workers.llm.engine import Request
 from workers.llm.intents import IntentsEngine
 from workers.messages import Decision, DialogState
@@ -107,10 +108,13 @@ def test_two_slots_are_asked_for_in_turn_and_confirmed(talk: Talk) -> None:
     assert talk.hear("yes please").startswith("Thank you. I have noted your new address")
 
 
-def test_a_no_to_the_confirmation_changes_nothing(talk: Talk) -> None:
+def test_a_no_to_the_confirmation_asks_what_is_wrong_and_a_second_one_changes_nothing(
+    talk: Talk,
+) -> None:
     for said in ("I want to change my address", "five main street", "one two three four five"):
         talk.hear(said)
-    assert talk.hear("no that's wrong").startswith("All right, I have changed nothing.")
+    assert talk.hear("no that's wrong") == "What should I change?"
+    assert talk.hear("no").startswith("All right, I have changed nothing.")
     assert talk.state.slots == {}
 
 
@@ -138,7 +142,7 @@ def test_no_thank_you_to_the_confirmation_is_a_no_and_not_a_goodbye(talk: Talk) 
     assert talk.decision.action == "none"
 
 
-@pytest.mark.parametrize(("key", "said"), [("1", "Thank you."), ("2", "All right,")])
+@pytest.mark.parametrize(("key", "said"), [("1", "Thank you."), ("2", "What should I")])
 def test_a_confirmation_can_be_keyed(talk: Talk, key: str, said: str) -> None:
     for words in ("I want to change my address", "five main street", "one two three four five"):
         talk.hear(words)
@@ -265,7 +269,7 @@ def test_text_from_a_model_is_one_bounded_line(energy: Bot) -> None:
     outcome = dialog.handle(energy, DialogState(), "address", {"street": street})
     value = outcome.decision.state.slots["street"]
     assert value.startswith("five main street x")
-    assert len(value) <= dialog.MAX_VALUE
+    assert len(value) <= MAX_TEXT
 
 
 def test_a_model_can_not_confirm_in_the_callers_place(energy: Bot) -> None:

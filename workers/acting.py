@@ -13,14 +13,16 @@ import json
 import re
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from workers import dialog
 from workers.bot import PLACEHOLDER, Bot, Intent
+from workers.bot.routes import route_at
 from workers.bot.tools import Tool
 from workers.messages import Decision, DialogState
 
-MAX_SAID = 600  # characters of an answer, whatever the server put into it
+MAX_CALLS = 6  # of tools in a turn: several wishes of one utterance
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +63,43 @@ FAILED = Result("failed")
 Acting = Generator["str | Decision | ToolCall", "Result | None", dialog.Outcome]
 
 
-def carried_out(bot: Bot, outcome: dialog.Outcome) -> Acting:
-    """The outcome, once what it takes was done."""
+def carried_out(bot: Bot, outcome: dialog.Outcome, now: datetime | None = None) -> Acting:
+    """The outcome, once what it takes was done. now: to look at the hours by; None: as it is."""
+    for _ in range(MAX_CALLS):
+        decision = outcome.decision
+        if decision.action != "tool":
+            return at_hours(bot, outcome, now or datetime.now(UTC))
+        state = decision.state
+        speaking = bot.speaking(state.language)
+        intent = speaking.intents.get(state.intent or "")
+        if intent is None or intent.tool is None:
+            break
+        tool = speaking.tools[intent.tool]
+        given = {name: state.slots[name] for name in tool.arguments if name in state.slots}
+        result = (yield ToolCall(intent.tool, given)) or FAILED
+        told = answered(speaking, intent, tool, state, result)
+        taken_for = decision.intent or state.intent
+        decision = replace(told.decision, intent=taken_for)
+        outcome = dialog.Outcome((*outcome.say, *told.say), decision)
+    return dialog.not_understood(bot, outcome.decision.state)
+
+
+def at_hours(bot: Bot, outcome: dialog.Outcome, now: datetime) -> dialog.Outcome:
+    """The outcome, but nobody is sent to where it is closed."""
     decision = outcome.decision
-    intent = bot.intents.get(decision.state.intent or "")
-    if decision.action != "tool":
+    if decision.action != "transfer" or decision.destination not in bot.destinations:
         return outcome
-    if intent is None or intent.tool is None:
-        return dialog.not_understood(bot, decision.state)
-    tool = bot.tools[intent.tool]
-    slots = decision.state.slots
-    given = {name: slots[name] for name in tool.arguments if name in slots}
-    result = (yield ToolCall(intent.tool, given)) or FAILED
-    told = answered(bot, intent, tool, decision.state, result)
-    taken_for = decision.intent or decision.state.intent
-    return dialog.Outcome(outcome.say + told.say, replace(told.decision, intent=taken_for))
+    speaking = bot.speaking(decision.state.language)
+    route = route_at(speaking, decision.destination, now)
+    if route.destination == decision.destination:
+        return outcome
+    own = speaking.destinations[decision.destination].say
+    say = tuple(one for one in outcome.say if one != own) + route.say
+    if route.destination is not None:
+        return dialog.Outcome(say, replace(decision, destination=route.destination))
+    state = replace(decision.state, intent=None)
+    say = (*say, speaking.phrases.anything_else)
+    return dialog.Outcome(say, replace(decision, action="none", destination=None, state=state))
 
 
 def answered(
@@ -84,9 +108,9 @@ def answered(
     """What is said of a result, and how the call goes on."""
     if result.ok:
         slots = {**state.slots, **kept(bot, tool, result)}
-        text = _filled(tool, intent, result, slots)
-        say = dialog.fill(bot, intent, text, slots)[: MAX_SAID + len(text)]
-        return dialog.done(bot, intent, say, replace(state, slots=slots))
+        return dialog.done(
+            bot, intent, _filled(tool, intent, result, slots), replace(state, slots=slots)
+        )
     answer = tool.errors.get(str(result.code)) if result.status == "no" else None
     if answer is None:
         return _gives_up(bot, intent, state, tool.on_error)

@@ -1,6 +1,8 @@
 """The bot's rules of conversation: what to say and do, given what was understood. No I/O.
 
     understood ─▶ intent ─▶ next slot missing? ask ─▶ confirm? ask ─▶ look up ─▶ answer, transfer
+                    ▲                                  │ no: which one is wrong?
+                    └──── the next of several wishes ◀─┴──────────────────────────┘
     no such row ─▶ ask once more ─▶ the intent's destination
     not understood ─▶ ask again, max_misses times ─▶ DTMF menu
 
@@ -11,18 +13,23 @@ chose. So facts, destinations and their order come from the bot's file alone.
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from workers import secret_slots
+from workers import correction, secret_slots, summary
 from workers.bot import PLACEHOLDER, Bot, Intent, Lookup, Slot
-from workers.messages import Decision, DialogState
-from workers.spoken import digits, spell, yes_or_no
+from workers.bot.menu import STEP
+from workers.correction import Correction
+from workers.messages import Decision, DialogState, Step
+from workers.spoken import digits, yes_or_no
+from workers.values.slot_values import YES_NO_KEYS, keyed, offered, read, said
 
 CONFIRM = "confirm"
-MAX_VALUE = 200  # characters of what a caller says for a slot of text
-YES_NO_KEYS = {"1": "yes", "2": "no"}
+WHICH = "which"
+MAX_PENDING = 3
+# For so many turns "it" stands for what was named, where its slot says nothing else.
+ABOUT_TURNS = 6
+MEASURES = ("date", "time", "amount")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,53 +40,39 @@ class Outcome:
     decision: Decision
 
 
-def read_slot(slot: Slot, text: str) -> str | None:
-    """The value that a slot takes from an answer, or None when there is none in it."""
-    if slot.secret:
-        return None  # said aloud, it is none
-    if slot.type == "digits":
-        value = digits(text)
-    elif slot.type == "yes_no":
-        value = yes_or_no(text) or ""
-    else:
-        value = _one_line(text)
-    return value if slot.accepts(value) else None
+def begin(state: DialogState) -> DialogState:
+    """The state in which a turn of the caller is answered: one turn later."""
+    return replace(state, turns=state.turns + 1)
 
 
-def offered(slot: Slot, value: object) -> str | None:
-    """The value that a slot takes from a model, which may offer anything, or None.
-
-    "4271" and "42-71" are digits, "four" is not: a model that was told of digits writes them.
-    """
-    if slot.secret or not isinstance(value, str):
-        return None
-    value = _one_line(value)
-    if slot.type == "digits":
-        value = re.sub("[ -]", "", value)
-    elif slot.type == "yes_no":
-        value = value.lower()
-    return value if slot.accepts(value) else None
-
-
-def _one_line(text: str) -> str:
-    """Without control characters, line breaks and lone surrogates: this goes on the channel."""
-    printable = (" " if unicodedata.category(c)[0] in "CZ" else c for c in text[: 4 * MAX_VALUE])
-    return " ".join("".join(printable).split())[:MAX_VALUE].strip()
+def slots_in(bot: Bot, intent: str, text: str, today: str = "") -> dict[str, str]:
+    """What came along with the wish ("the balance of account four two seven one")."""
+    found: dict[str, str] = {}
+    kinds: set[str] = set()
+    for name in bot.intents[intent].slots:
+        slot = bot.slots[name]
+        # Two slots of a kind: the first one is meant.
+        if slot.type == "digits" or slot.type in kinds:
+            continue
+        value = read(slot, text, bot.language, today, strict=True)
+        if value is not None:
+            kinds.add(slot.type)
+            found[name] = value
+    if kinds & set(MEASURES):
+        return found  # the figures are those of a day or a sum
+    return _digits_in(bot, intent, text) | found
 
 
-def slots_in(bot: Bot, intent: str, text: str) -> dict[str, str]:
-    """Digits that came along with the wish ("the balance of account four two seven one")."""
-    slots = bot.slots
-    named = [
-        n for n in bot.intents[intent].slots if slots[n].type == "digits" and not slots[n].secret
-    ]
-    if not named:
-        return {}
-    value = digits(text)
+def _digits_in(bot: Bot, intent: str, text: str) -> dict[str, str]:
+    value = digits(text, bot.language)
     # A single figure is more often "one moment" than an account.
     if len(value) < 2:
         return {}
-    return next(({n: value} for n in named if bot.slots[n].accepts(value)), {})
+    for name in bot.intents[intent].slots:
+        slot = bot.slots[name]
+        if slot.type == "digits" and not slot.secret and slot.accepts(value):
+            return {name: value}
+    return {}
 
 
 def handle(bot: Bot, state: DialogState, intent: object, slots: object = None) -> Outcome:
@@ -93,25 +86,44 @@ def handle(bot: Bot, state: DialogState, intent: object, slots: object = None) -
     given: dict[str, str] = {}
     if isinstance(slots, Mapping):
         for name in bot.intents[intent].slots:
-            value = offered(bot.slots[name], slots.get(name))
+            value = offered(bot.slots[name], slots.get(name), bot.language, state.today)
             if value is not None:
                 given[name] = value
-    known = {n: v for n, v in state.slots.items() if n in bot.slots}
-    if intent != state.intent:
-        # Words given for another wish are not this one's; numbers of the caller stay.
-        known = {n: v for n, v in known.items() if bot.slots[n].type == "digits"}
-    outcome = _next(bot, intent, known | given, state)
+    known = _carried(bot, state, intent) | given
+    since = {n: t for n, t in state.since.items() if n in known} | dict.fromkeys(given, state.turns)
+    outcome = _next(bot, intent, known, replace(state, since=since))
     return Outcome(outcome.say, replace(outcome.decision, intent=intent))
+
+
+def wishes(
+    bot: Bot, state: DialogState, wanted: Iterable[Step], unchanged: bool = False
+) -> Outcome:
+    """Several intents of one utterance, one after another; what ends the bot's part comes last.
+
+    unchanged: the caller has said what shall stay as it is.
+    """
+    steps = {step.intent: step for step in wanted if step.intent in bot.intents}
+    order = sorted(steps.values(), key=lambda step: _ends(bot.intents[step.intent]))
+    if not order:
+        return not_understood(bot, state)
+    first, *rest = order[: MAX_PENDING + 1]
+    later = [step for step in state.pending if step.intent not in steps]
+    state = replace(state, pending=tuple([*rest, *later][:MAX_PENDING]))
+    outcome = handle(bot, state, first.intent, first.slots)
+    before = [_bridge(bot, bot.phrases.first, first.intent)] if rest else []
+    before += [bot.phrases.unchanged] if unchanged else []
+    return Outcome((*before, *outcome.say), outcome.decision)
 
 
 def not_understood(bot: Bot, state: DialogState) -> Outcome:
     """Ask again; after max_misses times in a row the menu takes over."""
-    misses = state.misses + 1
-    missed = DialogState(state.intent, state.slots, state.asked, misses)
-    if misses >= bot.max_misses:
+    missed = replace(state, misses=state.misses + 1)
+    if missed.misses >= bot.max_misses:
         return Outcome((bot.phrases.to_menu,), Decision(missed, "menu"))
     if state.asked == CONFIRM:
         return Outcome((bot.phrases.yes_no,), Decision(missed))
+    if state.asked == WHICH:
+        return Outcome((bot.phrases.which,), Decision(missed))
     if state.asked in bot.slots:
         return Outcome((again(bot, bot.slots[state.asked]),), Decision(missed))
     return Outcome((bot.phrases.not_understood,), Decision(missed))
@@ -126,9 +138,34 @@ def confirm(bot: Bot, state: DialogState, yes: bool) -> Outcome:
         return _finish(bot, intent, state.slots, state)
     if yes:  # what was to be confirmed is gone from the channel
         return handle(bot, state, state.intent)
+    if not intent.slots:
+        return cancel(bot, state)
+    wrong = intent.slots if len(intent.slots) == 1 else ()
+    return correct(bot, state, Correction(wrong=wrong, which=not wrong))
+
+
+def cancel(bot: Bot, state: DialogState) -> Outcome:
+    """Nothing of the open intent is done; on with what else was wanted."""
+    intent = bot.intents.get(state.intent or "")
+    if intent is None:
+        return not_understood(bot, state)
+    told = summary.with_step(bot, state.summary, state.intent or "", {}, "changed nothing")
     kept = {n: v for n, v in state.slots.items() if n not in intent.slots}
-    say = (bot.phrases.cancelled, bot.phrases.anything_else)
-    return Outcome(say, Decision(DialogState(None, kept)))
+    done = replace(state, intent=None, slots=kept, asked=None, misses=0, summary=told)
+    return _go_on(bot, done, (bot.phrases.cancelled,))
+
+
+def correct(bot: Bot, state: DialogState, what: Correction) -> Outcome:
+    """Do what the caller corrects in the open intent."""
+    if what.cancelled:
+        return cancel(bot, state)
+    if what.values:
+        # As it was, but for these; so that a question in between is asked again.
+        return handle(bot, state, state.intent, what.values)
+    if what.wrong:
+        rest = {n: v for n, v in state.slots.items() if n not in what.wrong}
+        return handle(bot, replace(state, slots=rest), state.intent)
+    return Outcome((bot.phrases.which,), Decision(replace(state, asked=WHICH, misses=0)))
 
 
 def transfer(bot: Bot, state: DialogState, destination: str) -> Outcome:
@@ -136,51 +173,110 @@ def transfer(bot: Bot, state: DialogState, destination: str) -> Outcome:
     if destination not in bot.destinations:
         return not_understood(bot, state)
     say = (bot.destinations[destination].say,)
-    done = DialogState(state.intent, state.slots)
+    done = replace(state, asked=None, misses=0)
     return Outcome(say, Decision(done, "transfer", destination))
+
+
+def _carried(bot: Bot, state: DialogState, name: str) -> dict[str, str]:
+    """What is known already and may serve this intent; what may not is forgotten."""
+    known = {n: v for n, v in state.slots.items() if n in bot.slots}
+    if name == state.intent:
+        return known
+    intent = bot.intents[name]
+    return {n: v for n, v in known.items() if n not in intent.slots or _serves(bot, state, n, name)}
+
+
+def _serves(bot: Bot, state: DialogState, slot: str, intent: str) -> bool:
+    """Words given for another wish are not this one's, unless it is about them; numbers of the
+    caller stay."""
+    turns = bot.slots[slot].keep_turns
+    if turns is None:
+        if bot.slots[slot].type == "digits":
+            return True
+        turns = ABOUT_TURNS if bot.intents[intent].about == slot else -1
+    return state.turns - state.since.get(slot, 0) <= turns
+
+
+def favoured(bot: Bot, state: DialogState) -> frozenset[str]:
+    """Intents about something that was named a short while ago."""
+    return frozenset(
+        name
+        for name, intent in bot.intents.items()
+        if intent.about in state.slots and intent.about and _serves(bot, state, intent.about, name)
+    )
 
 
 def _next(bot: Bot, name: str, slots: Mapping[str, str], before: DialogState) -> Outcome:
     intent = bot.intents[name]
+    state = replace(before, intent=name, slots=dict(slots), misses=0)
     for slot in intent.slots:
         if slot not in slots:
-            return Outcome(
-                (bot.slots[slot].question,), Decision(DialogState(name, dict(slots), slot))
-            )
+            return Outcome((bot.slots[slot].question,), Decision(replace(state, asked=slot)))
     if intent.confirm:
-        question = fill(bot, intent, intent.confirm, slots)
-        return Outcome((question,), Decision(DialogState(name, dict(slots), CONFIRM)))
-    return _finish(bot, intent, slots, DialogState(name, before.slots, before.asked, before.misses))
+        question = _fill(bot, intent, intent.confirm, state)
+        return Outcome((question,), Decision(replace(state, asked=CONFIRM)))
+    return _finish(bot, intent, slots, replace(before, intent=name))
 
 
 def _finish(bot: Bot, intent: Intent, slots: Mapping[str, str], before: DialogState) -> Outcome:
-    state = DialogState(before.intent, dict(slots))
+    state = replace(before, slots=dict(slots), asked=None, misses=0)
     if intent.lookup and slots[intent.lookup.key] not in bot.tables[intent.lookup.table]:
         return _missing(bot, intent, intent.lookup, state, before)
-    if intent.transfer:
-        return transfer(bot, state, intent.transfer)
     if intent.tool:  # acting.py goes on from here
-        asked = replace(state, asked=before.asked, misses=before.misses)
-        return Outcome((), Decision(asked, "tool"))
-    return done(bot, intent, fill(bot, intent, intent.answer or "", slots), state)
+        return Outcome((), Decision(replace(state, misses=before.misses), "tool"))
+    return done(bot, intent, intent.answer or "", state)
 
 
 def done(bot: Bot, intent: Intent, answer: str, state: DialogState) -> Outcome:
-    """The intent is done, and this is said of it."""
+    """The open intent has come to its end; answer may hold placeholders of slots."""
+    name = state.intent or ""
+    told = summary.with_step(bot, state.summary, name, state.slots)
+    state = replace(state, last=state.intent, summary=told, misses=0)
+    if intent.transfer:
+        return transfer(bot, state, intent.transfer)
     # Nothing of it is open any more: a menu that takes over later must not go on with it.
-    closed = DialogState(None, state.slots)
+    closed = replace(state, intent=None)
+    if intent.language:
+        bot = bot.speaking(intent.language)
+        intent = bot.intents[name]
+        answer = intent.answer or ""
+        closed = replace(closed, language=bot.language)
+    words = _fill(bot, intent, answer, state)
     if intent.hangup:
-        return Outcome((answer,), Decision(closed, "hangup"))
-    return Outcome((answer, bot.phrases.anything_else), Decision(closed))
+        return Outcome((words,), Decision(closed, "hangup"))
+    if intent.language and not closed.pending:
+        return Outcome((words,), Decision(closed))
+    return _go_on(bot, closed, (words,))
+
+
+def _go_on(bot: Bot, state: DialogState, told: tuple[str, ...]) -> Outcome:
+    """The open intent is over: the next of several wishes, or whatever else there is."""
+    pending = [step for step in state.pending if step.intent in bot.intents]
+    if not pending:
+        return Outcome((*told, bot.phrases.anything_else), Decision(replace(state, pending=())))
+    step = pending[0]
+    state = replace(state, pending=tuple(pending[1:]))
+    outcome = handle(bot, state, step.intent, step.slots)
+    bridge = _bridge(bot, bot.phrases.next, step.intent)
+    return Outcome((*told, bridge, *outcome.say), outcome.decision)
+
+
+def _bridge(bot: Bot, phrase: str, name: str) -> str:
+    return phrase.replace(STEP, bot.intents[name].title or name.replace("_", " "))
+
+
+def _ends(intent: Intent) -> bool:
+    """Whether the bot's part is over with it."""
+    return bool(intent.transfer or intent.hangup)
 
 
 def _missing(
     bot: Bot, intent: Intent, lookup: Lookup, state: DialogState, before: DialogState
 ) -> Outcome:
     """There is no such row: the value is asked for once more, then people take over."""
-    say = fill(bot, intent, lookup.missing, state.slots)
+    say = _fill(bot, intent, lookup.missing, state)
     rest = {n: v for n, v in state.slots.items() if n != lookup.key}
-    asking = DialogState(state.intent, rest, lookup.key, before.misses + 1)
+    asking = replace(state, slots=rest, asked=lookup.key, misses=before.misses + 1)
     if before.asked == lookup.key and before.misses > 0:
         handed = transfer(bot, asking, intent.destination)
         return Outcome((say, *handed.say), handed.decision)
@@ -189,7 +285,9 @@ def _missing(
 
 def again(bot: Bot, slot: Slot) -> str:
     """What is asked when the answer was none."""
-    # The bot's file has no phrase for this, so only an English bot says it.
+    if slot.retry is not None:
+        return slot.retry
+    # Without a phrase of the bot's file only an English bot has one.
     if slot.type != "digits" or not bot.language.startswith("en"):
         return slot.question
     low, high = slot.min_digits, slot.max_digits
@@ -197,9 +295,10 @@ def again(bot: Bot, slot: Slot) -> str:
     return f"I need a number of {count} digit{'s' if high > 1 else ''}. {slot.question}"
 
 
-def fill(bot: Bot, intent: Intent, text: str, slots: Mapping[str, str]) -> str:
+def _fill(bot: Bot, intent: Intent, text: str, state: DialogState) -> str:
     """The text with its placeholders; load() has seen to it that there is something for each."""
     row: Mapping[str, str] = {}
+    slots = state.slots
     if intent.lookup:
         row = bot.tables[intent.lookup.table].get(slots.get(intent.lookup.key, ""), {})
 
@@ -207,26 +306,80 @@ def fill(bot: Bot, intent: Intent, text: str, slots: Mapping[str, str]) -> str:
         name, field = found.group(1), found.group(2)
         if field:
             return row.get(field, "")
-        given = slots.get(name, "")
-        return spell(given) if bot.slots[name].type == "digits" else given
+        return said(bot.slots[name], slots.get(name, ""), bot.language, state.today)
 
     return PLACEHOLDER.sub(value, text)
 
 
-def answer_to(bot: Bot, state: DialogState, text: str) -> Outcome | None:
-    """What was said, taken as the answer to what was just asked; None when it is none."""
-    if state.asked == CONFIRM:
-        said = yes_or_no(text)
-        return None if said is None else confirm(bot, state, said == "yes")
+def answer_to(bot: Bot, state: DialogState, text: str, leaving: bool = False) -> Outcome | None:
+    """What was said, taken as the answer to what was just asked; None when it is none.
+
+    leaving: there is another wish in it, so that a mere "no" drops this one.
+    """
+    intent = bot.intents.get(state.intent or "")
+    if state.asked in (CONFIRM, WHICH) and intent is not None:
+        return _answer_to_confirm(bot, state, intent, text, leaving)
     slot = bot.slots.get(state.asked or "")
     if slot is None or state.asked is None:
         return None
-    value = read_slot(slot, text)
-    return None if value is None else handle(bot, state, state.intent, {state.asked: value})
+    value = read(slot, text, bot.language, state.today)
+    earlier = _earlier(bot, state, text) if value is None or slot.type == "text" else None
+    if earlier is not None:
+        return earlier
+    if value is None:
+        return None
+    more = {}
+    if intent is not None and slot.type != "text":
+        more = {
+            name: one
+            for name, one in slots_in(bot, state.intent or "", text, state.today).items()
+            if name not in state.slots and bot.slots[name].type != slot.type
+            and not (bot.slots[name].type == "digits" and slot.type in MEASURES)
+        }  # fmt: skip
+    return handle(bot, state, state.intent, more | {state.asked: value})
+
+
+def _answer_to_confirm(
+    bot: Bot, state: DialogState, intent: Intent, text: str, leaving: bool
+) -> Outcome | None:
+    what = correction.of(bot, state, intent.slots, text)
+    if what is not None and leaving and not (what.values or what.named):
+        return cancel(bot, state)
+    if what is not None and state.asked == WHICH and what.which:
+        # "No", or nothing that is known, to the question which one is wrong.
+        return cancel(bot, state) if yes_or_no(text, bot.language) == "no" else None
+    if what is not None:
+        return correct(bot, state, what)
+    if state.asked == CONFIRM and yes_or_no(text, bot.language) == "yes":
+        return confirm(bot, state, True)
+    return None
+
+
+def _earlier(bot: Bot, state: DialogState, text: str) -> Outcome | None:
+    """ "No, I said four two seven two": of a slot that was filled before this question."""
+    intent = bot.intents.get(state.intent or "")
+    if intent is None or not correction.denies(bot, text):
+        return None
+    filled = [name for name in intent.slots if name in state.slots and name != state.asked]
+    what = correction.of(bot, state, filled, text)
+    return correct(bot, state, what) if what is not None and what.values else None
+
+
+def corrected_after(bot: Bot, state: DialogState, text: str) -> Outcome | None:
+    """The same once more with another value, after an answer to the wrong one; None: it is no
+    correction. What was confirmed stays done."""
+    intent = bot.intents.get(state.last or "")
+    if intent is None or state.asked is not None or intent.confirm or intent.transfer:
+        return None
+    if not correction.denies(bot, text):
+        return None
+    open_again = replace(state, intent=state.last)
+    what = correction.of(bot, open_again, intent.slots, text)
+    return correct(bot, open_again, what) if what is not None and what.values else None
 
 
 def keyed_in(bot: Bot, state: DialogState, keys: str) -> Outcome:
-    """Digits keyed in: the answer to what was asked, or a number that the open intent needs.
+    """What was keyed in: the answer to what was asked, or a value that the open intent needs.
 
     keys: of a secret slot the placeholder, see secret_slots.py.
     """
@@ -235,16 +388,23 @@ def keyed_in(bot: Bot, state: DialogState, keys: str) -> Outcome:
         if secret is None or keys == secret_slots.UNFIT:
             return not_understood(bot, state)
         return handle(bot, replace(state, slots={**state.slots, secret: keys}), state.intent)
-    slot = bot.slots.get(state.asked or "")
+    intent = bot.intents.get(state.intent or "")
     if state.asked == CONFIRM and keys in YES_NO_KEYS:
         return confirm(bot, state, YES_NO_KEYS[keys] == "yes")
-    if state.asked is not None and slot is not None and slot.type == "yes_no":
-        keys = YES_NO_KEYS.get(keys, keys)
-    intent = bot.intents.get(state.intent or "")
-    # What was asked for goes first; then whatever of the intent the digits fit.
+    if state.asked == WHICH and intent is not None and len(keys) == 1 and keys.isdigit():
+        return _which_by_key(bot, state, intent, int(keys))
+    # What was asked for goes first; then whatever of the intent the keys fit.
     names = [n for n in (state.asked, *(intent.slots if intent else ())) if n in bot.slots]
     for name in names:
         slot = bot.slots[name]
-        if slot.type != "text" and not slot.secret and slot.accepts(keys):
-            return handle(bot, state, state.intent, {name: keys})
+        value = None if slot.secret else keyed(slot, keys, bot.language, state.today)
+        if value is not None:
+            return handle(bot, state, state.intent, {name: value})
     return not_understood(bot, state)
+
+
+def _which_by_key(bot: Bot, state: DialogState, intent: Intent, number: int) -> Outcome:
+    """The slots by their numbers, in the order in which they were asked for."""
+    if not 1 <= number <= len(intent.slots):
+        return not_understood(bot, state)
+    return correct(bot, state, Correction(wrong=(intent.slots[number - 1],)))

@@ -285,7 +285,9 @@ def _act(
     result = Result("unknown")
     if word.go:
         key = f"{word.key}-{call.act}"
-        result = context.tools.run(bot, call.tool, call.arguments, key, turn.language)
+        language = turn.state.language or turn.language
+        today = turn.state.today
+        result = context.tools.run(bot, call.tool, call.arguments, key, language, today)
     context.tell(turn, Worked(call.tool, result.status, result.code, result.ms))
     return result
 

@@ -166,6 +166,11 @@ class Settings:
     # -- workers
     worker_slots: int = _set(32, "Jobs at once in one llm or tts process.", low=1, high=512)
     stt_slots: int = _set(4, "Utterances at once in one stt process.", low=1, high=64)
+    whisper_dir: str = _set(
+        "",
+        "Folder for what is whispered to who takes a call, under the same path for FreeSWITCH. "
+        "Empty: whispers in STATE_DIR.",
+    )
     connect_timeout_ms: int = _set(1000, "To connect to a provider.", low=50, high=10000)
     tool_secrets_file: str = _set(
         "", "Secrets of the bot's tools, by name: a file of lines NAME=VALUE. Empty: none."

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+
+from workers.values.german import NUMBERS as GERMAN_NUMBERS
 
 DIGITS = {
     "zero": "0", "oh": "0", "o": "0", "nought": "0", "null": "0", "one": "1", "two": "2",
@@ -32,6 +35,20 @@ _UNDECIDED = re.compile(
 )
 MAX_WORDS = 100
 
+# Of other languages: numbers and what may stand between two digits; words for yes and for no.
+_WORDS = {"de": (GERMAN_NUMBERS, frozenset({"und", "äh", "ähm", "dann", "strich"}))}
+_FIGURES: tuple[dict[str, str], frozenset[str]] = ({}, frozenset())
+_ANSWERS = {
+    "de": (
+        frozenset({
+            "ja", "jawohl", "jo", "klar", "genau", "richtig", "stimmt", "korrekt", "gerne", "okay",
+            "ok", "natürlich", "sicher",
+        }),
+        frozenset({"nein", "nee", "nö", "falsch", "nicht", "keineswegs", "nie"}),
+    )
+}  # fmt: skip
+_DENIES = frozenset({"nicht"})
+
 
 def words(text: str) -> list[str]:
     """Lower-case words; a run of figures is a word each."""
@@ -43,11 +60,13 @@ def is_number(word: str) -> bool:
     return word.isdecimal() or word in DIGITS or word in TEENS or word in TENS or word in REPEATS
 
 
-def digits(text: str) -> str:
+def digits(text: str, language: str = "en") -> str:
     """The longest run of digits in what was said, "" when there is none.
 
     "four two double seven" and "forty two seventy seven" are both 4277.
     """
+    if not language.lower().startswith("en"):
+        return _digits_of(text, *_WORDS.get(language[:2].lower(), _FIGURES))
     runs: list[str] = [""]
     repeat = 1
     tokens = words(text)
@@ -96,14 +115,40 @@ def _zeros(word: str, following: list[str]) -> str:
     return "0" * empty
 
 
-def yes_or_no(text: str) -> str | None:
+def _digits_of(text: str, numbers: Mapping[str, str], links: frozenset[str]) -> str:
+    """In a language whose numbers up to 99 are single words."""
+    runs = [""]
+    for word in words(text):
+        found = str(int(word)) if word.isdecimal() else numbers.get(word, "")
+        if found:
+            runs[-1] += found
+        elif runs[-1] and word not in links:
+            runs.append("")
+    return max(runs, key=len)
+
+
+def yes_or_no(text: str, language: str = "en") -> str | None:
     """ "yes", "no", or None when it was neither, or both."""
+    if not language.lower().startswith("en"):
+        return _yes_or_no_of(text, _ANSWERS.get(language[:2].lower()))
     said = " ".join(words(text))
     if _UNDECIDED.search(said):
         return None
     found = set(_DENIED.sub("no", said).replace("of course", "yes").split())
     # "No, that's right" and "yes, that's wrong" can mean either.
     yes, no = bool(found & YES), bool(found & NO)
+    if yes == no:
+        return None
+    return "yes" if yes else "no"
+
+
+def _yes_or_no_of(text: str, answers: tuple[frozenset[str], frozenset[str]] | None) -> str | None:
+    if answers is None:
+        return None
+    found = set(words(text))
+    yes, no = bool(found & answers[0]), bool(found & answers[1])
+    if yes and no:  # "das stimmt nicht"
+        return "no" if found & _DENIES else None
     if yes == no:
         return None
     return "yes" if yes else "no"

@@ -10,6 +10,7 @@
                                         JSON; expires in seconds
     eslbot:alive:NAME           string  that worker lives; expires in ALIVE_MS
     eslbot:listener:NAME        string  a listener's calls and state, JSON; expires in seconds
+    eslbot:transfers:NAME       zset    callers sent to a destination in the last hour; expires
     eslbot:breaker:PROVIDER     hash    see breaker.py; expires
     eslbot:chaos                string  the fault in a share of live calls, JSON; expires
     eslbot:chaos:calls          list    how those calls ended, JSON; bounded, expires

@@ -153,7 +153,7 @@ class Rig:
         self._number += 1
         plan = Dialplan(
             [f"127.0.0.1:{self.house.port}"],
-            destinations={d.extension for d in self.bot.destinations.values()},
+            destinations={d.extension for d in self.bot.destinations.values() if d.extension},
             audio={"native": encode(Fixed(NATIVE), 3.0), "extension": encode(Fixed(AGENT), 3.0)},
         )
         call = Channel(plan, variables={"ai_account": str(self._number)})

@@ -23,6 +23,7 @@ from eslbot.switch.peer import Peer
 from eslbot.switch.recording import Recording
 
 ENDS_UNICAST = {"playback", "say", "play_and_get_digits", "record", "bridge", "read"}
+REACH = "eslbot_reach_"
 HARMLESS = {"set", "multiset", "unset", "log", "info", "answer", "sleep", "park", "export"}
 
 
@@ -36,6 +37,8 @@ class Dialplan:
     menu_extension: str = "9000"
     context: str = "eslbot"
     destinations: set[str] = field(default_factory=lambda: {"2000", "2001"})
+    # What eslbot_reach_NAME comes to: whether somebody answers.
+    reaches: dict[str, bool] = field(default_factory=dict)
     full: bool = True
     # What is heard where the call goes on without a listener: "native", "extension".
     audio: dict[str, bytes] = field(default_factory=dict)
@@ -246,8 +249,23 @@ class Channel:
             self._native(extension)
         elif extension in self.dialplan.destinations:
             self._go(f"extension:{extension}")
+        elif extension.removeprefix(REACH) in self.dialplan.reaches:
+            self._reach(extension)
         else:
             self.hangup("NO_ROUTE_DESTINATION", "send_bye")
+
+    def _reach(self, extension: str) -> None:
+        """An attended transfer, or REFER: the caller stays there, or comes in once more."""
+        name = extension.removeprefix(REACH)
+        self._watchdog = None
+        self.variables["socket_resume"] = "false"
+        self._go(f"extension:{extension}")
+        if not self.dialplan.reaches[name]:
+            self._note(f"nobody took it at {name}")
+            for variable in ("ai_intent", "eslbot_whisper"):
+                self.variables.pop(variable, None)
+            self.variables |= {"eslbot_back": name, "socket_resume": "true"}
+            gevent.spawn(self._run_dialplan)
 
     # -- what the listener asks for
 

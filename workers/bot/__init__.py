@@ -9,8 +9,9 @@ names the file, the line and the key.
 """
 
 from workers.bot.definition import Bot
+from workers.bot.destinations import Destination
 from workers.bot.file import BotError, load
-from workers.bot.flow import Destination, Intent, Lookup
+from workers.bot.flow import Intent, Lookup
 from workers.bot.ladder import Ladder
 from workers.bot.menu import Menu, MenuItem, Phrases
 from workers.bot.slot import Slot, SlotType

@@ -6,15 +6,32 @@ import hashlib
 import zoneinfo
 from typing import Annotated, Self
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, PrivateAttr, StringConstraints, field_validator, model_validator
 
-from workers.bot.flow import Destination, Intent
+from workers.bot import destinations, tools
+from workers.bot.destinations import Destination
+from workers.bot.flow import Intent
+from workers.bot.hours import Hours
 from workers.bot.ladder import Ladder
 from workers.bot.languages import difference, pick
 from workers.bot.menu import Menu, Phrases
 from workers.bot.slot import Slot
 from workers.bot.texts import PLACEHOLDER, Language, Model, Name, Phrase, known
-from workers.bot.tools import Tool, check, check_use
+from workers.bot.tools import Tool
+
+
+class _Whole:
+    """A translation's way back to the bot that it belongs to. All are equal: two bots are compared
+    by what they say, and not in circles."""
+
+    def __init__(self, bot: Bot | None = None) -> None:
+        self.bot = bot
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Whole)
+
+    __hash__ = None  # type: ignore[assignment]
+
 
 # Names of questions of the bot's own; see DialogState.asked.
 RESERVED = ("confirm", "which")
@@ -40,11 +57,14 @@ class Bot(Model):
     tools: dict[Name, Tool] = Field(default_factory=dict, max_length=50)
     intents: dict[Name, Intent] = Field(min_length=1, max_length=200)
     destinations: dict[Name, Destination] = Field(min_length=1, max_length=100)
+    hours: dict[Name, Hours] = Field(default_factory=dict, max_length=50)
     menu: Menu
+    _whole: _Whole = PrivateAttr(default_factory=_Whole)
 
     @model_validator(mode="after")
     def _references(self) -> Self:
-        check(self.tools, self.slots)
+        tools.check(self.tools, self.slots)
+        destinations.check(self.destinations, self.hours)
         for name, intent in self.intents.items():
             at = f"intents.{name}"
             for slot in intent.slots:
@@ -59,7 +79,7 @@ class Bot(Model):
             if intent.tool:
                 known(intent.tool, self.tools, f"{at}.tool")
                 tool = self.tools[intent.tool]
-                check_use(tool, f"{at}.tool", intent.slots, self.slots)
+                tools.check_use(tool, f"{at}.tool", intent.slots, self.slots)
                 if not (intent.answer or tool.say):
                     raise ValueError(
                         f"{at}.answer: neither it nor tools.{intent.tool}.say is there"
@@ -96,6 +116,7 @@ class Bot(Model):
             wrong = difference(self, other)
             if wrong:
                 raise ValueError(f"languages.{language}: {wrong}")
+            other._whole = _Whole(self)
         return self
 
     @field_validator("timezone")
@@ -106,9 +127,11 @@ class Bot(Model):
         return name
 
     def speaking(self, language: str | None) -> Bot:
-        """The bot in this language, or in its own where it does not speak it."""
-        chosen = pick(language, {self.language: self, **self.languages}) if language else None
-        return self if chosen is None else self.languages.get(chosen, self)
+        """The bot in this language, or as it is where it does not speak it."""
+        whole = self._whole.bot or self
+        voices = {one.language: one for one in whole.voices}
+        chosen = pick(language, voices) if language else None
+        return self if chosen is None else voices[chosen]
 
     @property
     def voices(self) -> tuple[Bot, ...]:
@@ -127,9 +150,11 @@ class Bot(Model):
             plain[f"slots.{name}.ask"] = slot.ask
             plain[f"slots.{name}.ask_keypad"] = slot.ask_keypad or ""
             plain[f"slots.{name}.retry"] = slot.retry or ""
-        plain |= {f"destinations.{name}.say": d.say for name, d in self.destinations.items()}
+        for name, destination in self.destinations.items():
+            plain[f"destinations.{name}"] = " ".join(destination.fixed_phrases)
+            plain[f"destinations.{name}.whisper"] = PLACEHOLDER.sub("", destination.whisper or "")
         for name, tool in self.tools.items():
-            plain |= {f"tools.{name}": text for text in tool.fixed_phrases}
+            plain[f"tools.{name}"] = " ".join(tool.fixed_phrases)
             plain[f"tools.{name}.say"] = PLACEHOLDER.sub("", tool.say or "")
         for name, intent in self.intents.items():
             plain[f"intents.{name}.title"] = intent.title or ""
@@ -164,7 +189,7 @@ class Bot(Model):
         for slot in self.slots.values():
             texts += [slot.ask, slot.ask_keypad or slot.ask, slot.retry or slot.ask]
         texts += [i.fixed_answer for i in self.intents.values() if i.fixed_answer]
-        texts += [d.say for d in self.destinations.values()]
+        texts += [text for d in self.destinations.values() for text in d.fixed_phrases]
         texts += [text for tool in self.tools.values() for text in tool.fixed_phrases]
         texts += self.ladder.filler.say
         return tuple(dict.fromkeys(texts))

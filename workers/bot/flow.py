@@ -1,4 +1,4 @@
-"""Intents and destinations: what a caller can want, and where it leads."""
+"""Intents: what a caller can want, and what it comes to."""
 
 from __future__ import annotations
 
@@ -6,15 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from workers.bot.texts import PLACEHOLDER, Context, Extension, Language, Model, Name, Phrase
-
-
-class Destination(Model):
-    """Somewhere a caller can be sent: an extension in a FreeSWITCH dialplan context."""
-
-    extension: Extension
-    context: Context = "default"
-    say: Phrase
+from workers.bot.texts import PLACEHOLDER, Language, Model, Name, Phrase
 
 
 class Lookup(Model):

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 _WORDS = {
     "slots": {"ask", "ask_keypad", "retry", "called", "options"},
     "intents": {"examples", "title", "confirm", "answer", "lookup"},
-    "destinations": {"say"},
+    "destinations": {"say", "no_answer", "busy", "whisper", "closed"},
+    "tools": {"description", "say", "errors", "on_error", "filler", "result", "arguments"},
+    "hours": set(),
 }
 
 

@@ -2,22 +2,26 @@
 
 It knows what the bot's file says and says when it did not understand.
 
-    something was asked ─▶ the answer to it ─────────────┐
-            └────────────▶ another wish, if it is sure ──┼─▶ dialog
-    nothing was asked ───▶ a wish, if it is likely ──────┘
+    something was asked ─▶ the answer to it ───────────────────┐
+            └────────────▶ another wish, if it is sure ────────┤
+    nothing was asked ───▶ a correction of what was answered ──┼─▶ dialog
+            └────────────▶ several wishes, if each is sure ────┤
+            └────────────▶ a wish, if it is likely ────────────┘
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Collection
 
 from workers import dialog
 from workers.acting import carried_out
-from workers.bot import Bot
+from workers.bot import Bot, Slot
+from workers.llm.clauses import cuts, without_stays
 from workers.llm.engine import Reply, Request
 from workers.llm.matcher import Match, Matcher
-from workers.messages import DialogState
+from workers.messages import DialogState, Step
 from workers.spoken import digits
 
 MAX_MATCHERS = 64
@@ -25,6 +29,8 @@ MAX_MATCHERS = 64
 CHANGES_SUBJECT = 0.8
 # A call ended by mistake can't be taken back.
 HANGS_UP = 0.8
+# Probability from which a part of an utterance is a wish of its own.
+IS_A_WISH = 0.6
 # Share of an utterance in the intent's own words from which it only says the wish again, and is
 # no free text that was asked for.
 SAYS_IT_AGAIN = 0.9
@@ -52,15 +58,26 @@ class IntentsEngine:
             yield sentence + " "
 
     def _outcome(self, request: Request) -> dialog.Outcome:
-        bot, state, text = request.bot, request.state, request.text
+        bot, state, text = request.bot, dialog.begin(request.state), request.text
         if request.keyed:
             return dialog.keyed_in(bot, state, text)
-        match = self._matcher(bot).match(text)
+        matcher = self._matcher(bot)
+        favoured = dialog.favoured(bot, state)
+        wanted, stays = without_stays(text, bot.language)
+        match = matcher.match(wanted, favoured)
         if state.asked is not None:
             return _asked(bot, state, text, match)
+        corrected = dialog.corrected_after(bot, state, text)
+        if corrected is not None and not (match.sure and match.score >= CHANGES_SUBJECT):
+            return corrected
+        several = _several(matcher, bot, wanted, favoured)
+        if several:
+            steps = [_step(bot, state, name, part) for name, part in several]
+            return dialog.wishes(bot, state, steps, stays)
         if not match.sure or (_hangs_up(bot, match) and match.score < HANGS_UP):
             return dialog.not_understood(bot, state)
-        return _wish(bot, state, text, match)
+        assert match.intent is not None
+        return dialog.wishes(bot, state, [_step(bot, state, match.intent, wanted)], stays)
 
     def _matcher(self, bot: Bot) -> Matcher:
         sha = bot.sha
@@ -76,8 +93,45 @@ class IntentsEngine:
 
 
 def _wish(bot: Bot, state: DialogState, text: str, match: Match) -> dialog.Outcome:
-    slots = dialog.slots_in(bot, match.intent, text) if match.intent else {}
+    slots = dialog.slots_in(bot, match.intent, text, state.today) if match.intent else {}
     return dialog.handle(bot, state, match.intent, slots)
+
+
+def _step(bot: Bot, state: DialogState, intent: str, text: str) -> Step:
+    return Step(intent, dialog.slots_in(bot, intent, text, state.today))
+
+
+def _several(
+    matcher: Matcher, bot: Bot, text: str, favoured: Collection[str]
+) -> list[tuple[str, str]]:
+    """The wishes of an utterance, each with its words; none where it has not at least two."""
+    found: list[tuple[str, str]] = []
+    rest = text
+    while len(found) < dialog.MAX_PENDING:
+        cut = next(
+            (one for one in cuts(rest, bot.language) if _parts(matcher, one, favoured, found)), None
+        )
+        if cut is None:
+            break
+        first = matcher.match(cut[0], favoured).intent
+        assert first is not None
+        found.append((first, cut[0]))
+        rest = cut[1]
+    last = matcher.match(rest, favoured).intent
+    return [*found, (last, rest)] if found and last else []
+
+
+def _parts(
+    matcher: Matcher,
+    cut: tuple[str, str],
+    favoured: Collection[str],
+    before: list[tuple[str, str]],
+) -> bool:
+    """Whether both parts are wishes, and none of them was there already."""
+    one, two = (matcher.match(part, favoured) for part in cut)
+    sure = all(match.sure and match.score >= IS_A_WISH for match in (one, two))
+    names = {one.intent, two.intent, *(name for name, _ in before)}
+    return sure and len(names) == len(before) + 2
 
 
 def _hangs_up(bot: Bot, match: Match) -> bool:
@@ -86,22 +140,28 @@ def _hangs_up(bot: Bot, match: Match) -> bool:
 
 def _asked(bot: Bot, state: DialogState, text: str, match: Match) -> dialog.Outcome:
     """The answer to what was asked, or another wish; people mix the two."""
-    answer = dialog.answer_to(bot, state, text)
     other = match.sure and match.score >= CHANGES_SUBJECT and match.intent != state.intent
+    leaving = other and not _hangs_up(bot, match)
+    answer = dialog.answer_to(bot, state, text, leaving=leaving)
     if answer is None:
         # The wish said again is no answer either: were it none of the misses, two who
         # do not understand each other would go on for ever.
         return _wish(bot, state, text, match) if other else dialog.not_understood(bot, state)
-    if state.asked == dialog.CONFIRM:
+    if state.asked in (dialog.CONFIRM, dialog.WHICH):
         return _and_more(bot, answer, text, match) if other else answer
     slot = bot.slots.get(state.asked or "")
     if slot is not None and slot.type == "text":
         again = match.sure and match.intent == state.intent and match.explained >= SAYS_IT_AGAIN
         if again:
             return dialog.not_understood(bot, state)
-    elif slot is not None and slot.type == "digits" and len(digits(text)) > 1:
-        return answer  # a whole number is meant as one, whatever stands around it
+    elif slot is not None and slot.type != "yes_no" and not _short(slot, text, bot.language):
+        return answer  # a whole value is meant as one, whatever stands around it
     return _wish(bot, state, text, match) if other else answer
+
+
+def _short(slot: Slot, text: str, language: str) -> bool:
+    """A single figure is more often "one moment" than a number."""
+    return slot.type == "digits" and len(digits(text, language)) < 2
 
 
 def _and_more(bot: Bot, answer: dialog.Outcome, text: str, match: Match) -> dialog.Outcome:

@@ -90,17 +90,21 @@ class Runner:
         wanted = {tool.secret for tool in bot.tools.values() if tool.secret}
         return sorted(wanted - set(self._secrets))
 
-    def run(self, bot: Bot, name: str, given: object, key: str, language: str) -> Result:
+    def run(
+        self, bot: Bot, name: str, given: object, key: str, language: str, today: str = ""
+    ) -> Result:
         """Call a tool of the bot. key: names what is done, the same for each attempt at it."""
         began = time.monotonic()
         tool = bot.tools[name]
-        result = self._run(tool, name, given, key, language)
+        result = self._run(tool, name, given, key, language, today)
         ms = round((time.monotonic() - began) * 1000)
         if not result.ok:
             log.warning("tool %s: %s after %d ms", name, result.status, ms)
         return replace(result, ms=ms)
 
-    def _run(self, tool: Tool, name: str, given: object, key: str, language: str) -> Result:
+    def _run(
+        self, tool: Tool, name: str, given: object, key: str, language: str, today: str
+    ) -> Result:
         secret = self._secrets.get(tool.secret or "", "")
         if tool.secret and not secret:
             return Result("no secret")
@@ -138,7 +142,7 @@ class Runner:
             log.warning("tool %s: %s", name, error)
             return Result("failed" if tool.retries else "unknown")
         breaker.succeeded(probe)
-        return _judged(tool, name, code, answer, language)
+        return _judged(tool, name, code, answer, language, today)
 
     def _at(self, tool: Tool, name: str) -> tuple[Provider, Breaker]:
         parts = urlsplit(tool.url)
@@ -172,11 +176,11 @@ def _kept(kept: OrderedDict[str, Any], name: str, make: Any) -> Any:
     return kept[name]
 
 
-def _judged(tool: Tool, name: str, code: int, answer: object, language: str) -> Result:
+def _judged(tool: Tool, name: str, code: int, answer: object, language: str, today: str) -> Result:
     if not 200 <= code < 300:
         return Result("no" if str(code) in tool.errors else "failed", code=code)
     try:
-        said, plain = results(tool, answer, language)
+        said, plain = results(tool, answer, language, today)
     except BadArguments as error:
         log.warning("tool %s: %s", name, error)
         return Result("failed" if tool.retries else "unknown", code=code)

@@ -14,20 +14,12 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from workers.bot.tools import MAX_VALUE, Argument, ResultField, Tool
+from workers.values.say import spoken
 
 Given = str | int | bool
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 MAX_INTEGER = 10**12
-MONTHS = (
-    "January", "February", "March", "April", "May", "June", "July", "August", "September",
-    "October", "November", "December",
-)  # fmt: skip
-DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-UNITS = {
-    "USD": ("dollar", "cent"), "EUR": ("euro", "cent"), "GBP": ("pound", "penny"),
-    "CHF": ("franc", "centime"), "CAD": ("dollar", "cent"), "AUD": ("dollar", "cent"),
-}  # fmt: skip
 
 
 class BadArguments(Exception):
@@ -131,7 +123,9 @@ def clean(text: str, limit: int = MAX_VALUE) -> str:
     return " ".join("".join(kept).split())[:limit].strip()
 
 
-def results(tool: Tool, answer: object, language: str) -> tuple[dict[str, str], dict[str, str]]:
+def results(
+    tool: Tool, answer: object, language: str, today: str = ""
+) -> tuple[dict[str, str], dict[str, str]]:
     """(as they are said, as they are) of each field of the tool's result.
 
     Raises BadArguments where the answer lacks one, or holds it as something else.
@@ -146,7 +140,7 @@ def results(tool: Tool, answer: object, language: str) -> tuple[dict[str, str], 
                 raise BadArguments(f"the answer lacks {name}")
             said[name], plain[name] = field.missing or "", ""
             continue
-        read = [_field(field, value, language) for value in values]
+        read = [_field(field, value, language, today) for value in values]
         if None in read:
             raise BadArguments(f"{name} of the answer is no {field.type}")
         said[name] = _listed([one[0] for one in read if one], language)
@@ -165,17 +159,15 @@ def _at(answer: object, path: str) -> Any:
     return answer
 
 
-def _field(field: ResultField, value: object, language: str) -> tuple[str, str] | None:
+def _field(field: ResultField, value: object, language: str, today: str) -> tuple[str, str] | None:
     """(said, plain), or None where the value is not of the field's type."""
-    english = language.startswith("en")
     if field.type == "amount":
         amount = money(value)
         if amount is None:
             return None
-        return (
-            spoken_amount(amount, field.currency) if english else f"{amount:.2f}",
-            f"{amount:.2f}",
-        )
+        sign = "-" if amount < 0 else ""
+        said = spoken("amount", f"{abs(amount):.2f} {field.currency}", language)
+        return f"{sign}{said}", f"{amount:.2f}"
     if field.type == "integer":
         number = integer(value)
         return None if number is None else (str(number), str(number))
@@ -183,51 +175,21 @@ def _field(field: ResultField, value: object, language: str) -> tuple[str, str] 
         return ("yes" if value else "no",) * 2 if isinstance(value, bool) else None
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < MAX_INTEGER:
         value = str(value)
-    if not isinstance(value, str):
-        return None
-    if field.type == "date":
-        date = day(value[:10])
-        return None if date is None else (spoken_date(date) if english else value[:10], value[:10])
-    if field.type == "time":
-        if not _TIME.fullmatch(value[:5]):
-            return None
-        return (spoken_time(value[:5]) if english else value[:5], value[:5])
-    if field.type == "digits":
-        fits = value.isascii() and value.isdigit() and len(value) <= 32
-        return (" ".join(value), value) if fits else None
-    text = clean(value)
-    return (text, text) if text else None
+    plain = _plain(field.type, value) if isinstance(value, str) else None
+    return None if plain is None else (spoken(field.type, plain, language, today), plain)
+
+
+def _plain(kind: str, value: str) -> str | None:
+    if kind == "date":
+        return value[:10] if day(value[:10]) else None
+    if kind == "time":
+        return value[:5] if _TIME.fullmatch(value[:5]) else None
+    if kind == "digits":
+        return value if value.isascii() and value.isdigit() and len(value) <= 32 else None
+    return clean(value) or None
 
 
 def _listed(values: list[str], language: str) -> str:
     if len(values) < 2 or not language.startswith("en"):
         return ", ".join(values)
     return f"{', '.join(values[:-1])} and {values[-1]}"
-
-
-def spoken_amount(amount: Decimal, currency: str) -> str:
-    """120 dollars and 50 cents."""
-    whole, part = divmod(abs(int(amount * 100)), 100)
-    big, small = UNITS.get(currency, (currency, ""))
-    words = f"{whole} {big}{'' if whole == 1 or big == currency else 's'}"
-    if part:
-        if not small:
-            words = f"{whole}.{part:02} {big}"
-        else:
-            plural = {"penny": "pence"}.get(small, f"{small}s")
-            cents = f"{part} {small if part == 1 else plural}"
-            words = f"{words} and {cents}" if whole else cents
-    return f"minus {words}" if amount < 0 else words
-
-
-def spoken_date(date: datetime.date) -> str:
-    """Thursday, December 3."""
-    return f"{DAYS[date.weekday()]}, {MONTHS[date.month - 1]} {date.day}"
-
-
-def spoken_time(text: str) -> str:
-    """9 AM, 2 30 PM."""
-    hour, minute = int(text[:2]), text[3:]
-    half = "AM" if hour < 12 else "PM"
-    minutes = "" if minute == "00" else f" {minute}"
-    return f"{hour % 12 or 12}{minutes} {half}"
