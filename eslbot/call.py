@@ -238,7 +238,7 @@ class Call:
     def _on_worker(self, epoch: int, attempt: int, message: Message) -> None:
         if epoch == TYPED:
             if isinstance(message, Final):
-                self._post(self._on_typed, message.text)
+                self.post(self._on_typed, message.text)
             return
         if self._blindfold is None or not self._blindfold.hides(message):
             self.post(self.assistant.on_worker, epoch, attempt, message)

@@ -21,7 +21,7 @@ from eslbot.evals.scenario import SPEECH, Interrupt, Step
 from eslbot.evals.seen import Entry, Seen, answered, in_menu
 from eslbot.evals.speech import Speech
 from eslbot.evals.verdict import Result
-from eslbot.switch.channel import Channel
+from eslbot.switch.channel import REACH, Channel
 from workers import streams
 from workers.messages import TYPED, Turn
 from workers.messages import Final as Words
@@ -62,7 +62,7 @@ class Caller:
         for n, step in enumerate(steps):
             seen = Seen()
             result.steps.append(seen)
-            if not trouble and call.where not in HERE:
+            if not trouble and self._gone():
                 trouble = f"left out: the call is at {call.where}"
             if trouble:
                 seen.trouble = trouble
@@ -75,7 +75,7 @@ class Caller:
             if seen.trouble:
                 trouble = f"left out after step {n + 1}"
         if call.where == "socket":
-            call.wait_for(lambda: call.where not in HERE, LEAVE_S)
+            call.wait_for(lambda: self._gone(), LEAVE_S)
         self._end(result)
         result.seconds = time.monotonic() - began
 
@@ -101,7 +101,7 @@ class Caller:
         ready = self._bot_heard if following and following.interrupt else self._settled
         if step.silence_s:
             return "" if call.wait_for(self._quiet, ANSWER_S) else "the bot does not end"
-        if not call.wait_for(lambda: ready() or call.where not in HERE, ANSWER_S):
+        if not call.wait_for(lambda: ready() or self._gone(), ANSWER_S):
             return f"no answer in {ANSWER_S:.0f} s"
         heard = call.recording.first_heard("bot", self._asked)
         if heard is not None and step.action in SPEECH and not self._text:
@@ -114,7 +114,7 @@ class Caller:
         if step.keys:
             call.keys(step.keys)
         elif step.silence_s:
-            call.wait_for(lambda: call.where not in HERE, step.silence_s)
+            call.wait_for(lambda: self._gone(), step.silence_s)
         elif step.hangup:
             call.hangup()
         elif step.text or self._text:
@@ -157,15 +157,21 @@ class Caller:
 
     # -- what is heard and told
 
+    def _gone(self) -> bool:
+        """The call is elsewhere, and stays there."""
+        where = self.call.where
+        reached = self.call.dialplan.reaches.get(where.removeprefix(f"extension:{REACH}"), True)
+        return where not in HERE and reached
+
     def _bot_heard(self) -> bool:
         return self.call.recording.first_heard("bot", self._asked) is not None
 
     def _quiet(self) -> bool:
-        return self.call.where not in HERE or self.call.recording.quiet_s("bot") >= PAUSE_S
+        return self._gone() or self.call.recording.quiet_s("bot") >= PAUSE_S
 
     def _settled(self) -> bool:
         """The bot was heard, is quiet, and nothing is under way; or the call is elsewhere."""
-        if self.call.where not in HERE:
+        if self._gone():
             return True
         if not (self._quiet() and self._bot_heard()):
             return False
@@ -220,5 +226,9 @@ class Caller:
 def _destination(result: Result, call: Channel) -> str:
     """The name of the destination where the call is, or ""."""
     at = call.where.removeprefix("extension:")
-    named = (n for n, d in result.case.bot.destinations.items() if d.extension == at)
+    named = (
+        name
+        for name, one in result.case.bot.destinations.items()
+        if at in (one.extension, f"{REACH}{name}")
+    )
     return next(named, "") if at != call.where else ""

@@ -21,9 +21,11 @@ from eslbot.evals.scenario import Case
 from eslbot.rig.house import ROOT, House, free_port, until
 from eslbot.switch.channel import Channel, Dialplan
 from workers import streams
+from workers.bot.hours import DAYS
 from workers.settings import Settings
 
 READY_S: Final = 120.0
+EXAMPLE_BACKEND: Final = "http://127.0.0.1:9280"  # as it stands in the example bots
 # What an eval is about does not depend on how fast the machine is: answers are awaited.
 PATIENT: Final[dict[str, Any]] = {
     "filler": {"say": []},
@@ -81,7 +83,7 @@ class Own:
         self._folder = folder
         self._engine = engine
         self._servers: list[subprocess.Popen[bytes]] = []
-        self._ports: dict[Path, int] = {}
+        self._files: dict[Path, tuple[Case, int]] = {}  # and the port of its listener
         self.settings = Settings()
         slots = str(min(64, max(4, parallel)))
         self.house = House(folder, state, ESLBOT_STT_SLOTS=slots, ESLBOT_SHED_LAG_MS="5000",
@@ -90,22 +92,21 @@ class Own:
 
     def start(self) -> None:
         """Raises house.Late."""
-        for path in dict.fromkeys(case.bot_path for case in self._cases):
-            self._ports[path] = free_port()
+        for case in self._cases:
+            self._files.setdefault(case.file, (case, free_port()))
         house = self.house
+        backend = self._backend()
         if self._engine == "openai":
             self._serve()
         house.start("redis", "stt", "llm", "tts")
-        for n, (path, port) in enumerate(self._ports.items()):
-            patient = self._folder / f"{n}-{path.name}"
-            patient.write_text(_patient(path))
+        for n, (case, port) in enumerate(self._files.values()):
             house.start(
                 f"listener.{n}",
-                ESLBOT_BOT=str(patient),
+                ESLBOT_BOT=str(self._changed(n, case, backend)),
                 ESLBOT_LISTEN_PORT=str(port),
                 ESLBOT_METRICS_PORT="0",
             )
-        for n in range(len(self._ports)):
+        for n in range(len(self._files)):
             until(functools.partial(self._ready, n), READY_S, functools.partial(self._why, n))
 
     def _ready(self, n: int) -> bool:
@@ -115,18 +116,46 @@ class Own:
         last = self.house.log(f"listener.{n}").strip().splitlines()[-1:]
         return f"listener {n} says READY; it says: {''.join(last)[:300]}"
 
+    def _backend(self) -> str:
+        """The example system, where a bot acts on it: its URL."""
+        if not any(case.bot.tools for case in self._cases):
+            return EXAMPLE_BACKEND
+        port = free_port()
+        self._start("backend", "eslbot.examples.backend", "--port", str(port))
+        return f"http://127.0.0.1:{port}"
+
+    def _changed(self, n: int, case: Case, backend: str) -> Path:
+        """The bot's file, but patient, with its hours as wanted, and the example system where it
+        is; what lies beside it (translations, knowledge) lies beside it there, too."""
+        folder = self._folder / f"bot.{n}"
+        folder.mkdir()
+        for other in case.bot_path.parent.iterdir():
+            if other != case.bot_path:
+                (folder / other.name).symlink_to(other)
+        text = case.bot_path.read_text().replace(EXAMPLE_BACKEND, backend)
+        data = yaml.load(text, Loader=yaml.BaseLoader) | {"ladder": PATIENT}  # noqa: S506
+        for name, opening in case.hours.items():
+            data["hours"][name] |= {"weekly": _hours(opening), "holidays": {}}
+        path = folder / case.bot_path.name
+        path.write_text(yaml.safe_dump(data, sort_keys=False))
+        return path
+
+    def _start(self, name: str, module: str, *arguments: str) -> None:
+        """A server of ours; it says its URL when it is there."""
+        with (self._folder / f"{name}.log").open("wb") as log:
+            server = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", module, *arguments],
+                cwd=ROOT, env=self.house.environ, stdout=log, stderr=log,
+            )  # fmt: skip
+        self._servers.append(server)
+        until(lambda: "http://" in self.house.log(name), READY_S, f"{name} is there")
+
     def _serve(self) -> None:
         """The local server that speaks OpenAI's protocol, for all three roles."""
         port = free_port()
-        command = [sys.executable, "-m", "workers.openai_server", "--port", str(port)]
-        for path in self._ports:
-            command += ["--bot", str(path)]
-        with (self._folder / "openai.log").open("wb") as log:
-            server = subprocess.Popen(  # noqa: S603
-                command, cwd=ROOT, env=self.house.environ, stdout=log, stderr=log
-            )
-        self._servers.append(server)
-        until(lambda: "http://" in self.house.log("openai"), READY_S, "the local server is there")
+        bots = {case.bot_path for case, _ in self._files.values()}
+        named = [word for path in sorted(bots) for word in ("--bot", str(path))]
+        self._start("openai", "workers.openai_server", "--port", str(port), *named)
         url = f"http://127.0.0.1:{port}/v1"
         for role in ("STT", "LLM", "TTS"):
             self.house.environ[f"ESLBOT_{role}"] = "openai"
@@ -134,7 +163,7 @@ class Own:
             self.house.environ[f"ESLBOT_{role}_EMBEDDED"] = "off"
 
     def dial(self, case: Case) -> Channel:
-        address = f"127.0.0.1:{self._ports[case.bot_path]}"
+        address = f"127.0.0.1:{self._files[case.file][1]}"
         return _channel(address, case, dict(case.scenario.variables), self.settings)
 
     def stop(self) -> None:
@@ -156,12 +185,17 @@ def _channel(address: str, case: Case, variables: dict[str, str], settings: Sett
         watchdog_s=max(10, settings.watchdog_s),
         menu_extension=settings.menu_extension,
         context=settings.context,
-        destinations={d.extension for d in case.bot.destinations.values()},
+        destinations={d.extension for d in case.bot.destinations.values() if d.extension},
+        reaches={
+            name: name not in case.scenario.unanswered
+            for name, one in case.bot.destinations.items()
+            if not one.extension
+        },
     )
     return Channel(plan, number=case.scenario.caller_id, variables=variables)
 
 
-def _patient(path: Path) -> str:
-    """The bot's file with a ladder that waits."""
-    data = yaml.load(path.read_text(), Loader=yaml.BaseLoader)  # noqa: S506  (text only)
-    return yaml.safe_dump(data | {"ladder": PATIENT}, sort_keys=False)
+def _hours(opening: str) -> dict[str, list[str]]:
+    """A week that is open throughout, or closed."""
+    spans = ["00:00-24:00"] if opening == "open" else []
+    return dict.fromkeys(DAYS, spans)

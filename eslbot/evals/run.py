@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -63,6 +64,7 @@ class Run:
             call.hangup()
         if call.crashed:
             result.end.trouble = f"this would have crashed FreeSWITCH: {call.crashed}"
+        result.today = datetime.date.today()
         result.judge()
         if self._keep:
             self._keep.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ Unknown keys and names that the bot does not have are errors, with the file, the
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
@@ -139,6 +139,8 @@ class Scenario(Model):
     about: Phrase | None = None
     caller_id: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+]{1,32}$")] = "1001"
     variables: dict[Variable, str] = Field(default_factory=dict, max_length=32)
+    # Destinations where nobody takes the call: the caller comes back to the bot.
+    unanswered: tuple[Name, ...] = Field(default=(), max_length=16)
     voice: Voice | None = None
     noise: Noise | None = None
     steps: tuple[Step, ...] = Field(min_length=1, max_length=40)
@@ -146,9 +148,11 @@ class Scenario(Model):
 
 
 class File(Model):
-    """bot and recordings: relative to the file."""
+    """bot and recordings: relative to the file. hours: of the bot's, whether it is open now; what
+    is left out follows the clock. Only in a house of one's own."""
 
     bot: Phrase
+    hours: dict[Name, Literal["open", "closed"]] = Field(default_factory=dict, max_length=50)
     voice: Voice = "rms"
     recordings: tuple[Phrase, ...] = Field(default=(), max_length=8)
     scenarios: tuple[Scenario, ...] = Field(min_length=1, max_length=500)
@@ -156,7 +160,8 @@ class File(Model):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A scenario with what belongs to it. wavs: the path of each recording that it names."""
+    """A scenario with what belongs to it. wavs: the path of each recording that it names. hours:
+    see File."""
 
     file: Path
     bot_path: Path
@@ -164,6 +169,7 @@ class Case:
     scenario: Scenario
     voice: str
     wavs: Mapping[str, Path]
+    hours: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -200,6 +206,9 @@ def cases(path: Path) -> list[Case]:
 
 
 def _checked(path: Path, lines: Lines, file: File, bot_path: Path, bot: Bot) -> Iterator[Case]:
+    for name in file.hours:
+        if name not in bot.hours:
+            raise at_key(path, lines, f"hours.{name}", f"the bot has no hours {name}")
     folders = [path.parent, *(path.parent / folder for folder in file.recordings)]
     names: set[str] = set()
     for n, one in enumerate(file.scenarios):
@@ -216,7 +225,11 @@ def _checked(path: Path, lines: Lines, file: File, bot_path: Path, bot: Bot) -> 
                     raise at_key(path, lines, f"{at}.steps.{s}.wav.{w}", f"{wav}: no such file")
                 wavs[wav] = there
         _known(path, lines, f"{at}.expect", one.expect, bot)
-        yield Case(path, bot_path, bot, one, one.voice or file.voice, wavs)
+        for u, name in enumerate(one.unanswered):
+            if name not in bot.destinations or bot.destinations[name].extension:
+                cause = "no destination that is attended, or a REFER"
+                raise at_key(path, lines, f"{at}.unanswered.{u}", f"{name}: {cause}")
+        yield Case(path, bot_path, bot, one, one.voice or file.voice, wavs, file.hours)
 
 
 def _known(path: Path, lines: Lines, at: str, expect: Expect, bot: Bot) -> None:

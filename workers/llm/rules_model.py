@@ -19,6 +19,7 @@ from workers.llm.engine import Request
 from workers.llm.intents import IntentsEngine
 from workers.messages import DialogState
 from workers.spoken import yes_or_no
+from workers.values import slot_values
 
 STATE: Final = "State of this call: "
 KEYED: Final = "[keyed in] "
@@ -61,7 +62,7 @@ class RulesModel:
         keyed = said.startswith(KEYED)
         text = said.removeprefix(KEYED)
         if state.asked == dialog.CONFIRM and state.intent:
-            yes = _keyed_yes(text) if keyed else yes_or_no(text)
+            yes = slot_values.YES_NO_KEYS.get(text) if keyed else yes_or_no(text, bot.language)
             if yes is not None:
                 return {"intent": state.intent, "confirmed": yes == "yes"}
         request = Request(bot, state, (), text, keyed)
@@ -84,14 +85,11 @@ class RulesModel:
         slot = bot.slots.get(state.asked or "")
         if state.asked and slot and intent == state.intent and state.asked not in slots:
             # It was given, and is none that is known: the bot's rules say so.
-            value = text if keyed else dialog.read_slot(slot, text)
-            if value is not None and slot.accepts(value):
+            read = slot_values.keyed if keyed else slot_values.read
+            value = read(slot, text, bot.language, state.today)
+            if value is not None:
                 slots[state.asked] = value
         return {"intent": intent, "slots": slots}
-
-
-def _keyed_yes(keys: str) -> str | None:
-    return dialog.YES_NO_KEYS.get(keys)
 
 
 def _messages(given: Any) -> list[dict[str, str]]:
