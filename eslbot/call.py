@@ -37,6 +37,7 @@ from eslbot.menu import MenuRun
 from eslbot.playback import Playback
 from eslbot.prompts import Prompts
 from eslbot.session import Session, SessionClosed, SessionError
+from eslbot.today import today
 from eslbot.transfers import came_back
 from eslbot.vad import Vad, VadError
 from eslbot.watch import Watch
@@ -176,6 +177,7 @@ class Call:
             self.dialog = replace(self.dialog, intent=intent, slots=slots)
         else:
             self.dialog = replace(self.dialog, slots=slots)
+        self.dialog = replace(self.dialog, today=today(self.bot.timezone))
         self.set_variables(
             {"ai_language": headers.get("variable_ai_language") or self.bot.language}
         )

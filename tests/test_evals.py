@@ -183,7 +183,8 @@ def test_a_step_that_could_not_be_done_is_wrong(tmp_path: Path):
         ([("turn", {"outcome": "merged"})], False),
         ([("turn", {"outcome": "answered", "interrupted": True}), ("interrupted", {})], False),
         ([("said", {"filler": True})], False),
-        ([("heard", {}), ("ended", {})], True),
+        ([("heard", {}), ("turn", {"outcome": "human"}), ("ended", {})], False),
+        ([("turn", {"outcome": "human"}), ("back", {}), ("said", {"fixed": True})], True),
     ],
 )
 def test_an_answer_is_over_when_nothing_is_under_way(entries: list[Entry], done: bool):

@@ -55,9 +55,10 @@ def answered(entries: Sequence[Entry]) -> bool:
         if what in ("heard", "interrupted"):
             done = False
         elif what == "turn":
-            # A turn that was merged with what followed, or interrupted, has a next one.
-            done = of.get("outcome") != "merged" and not of.get("interrupted")
-        elif what == "ended" or (what == "said" and of.get("fixed")):
+            # A turn that was merged with what followed, or interrupted, has a next one; after one
+            # that ends with a person the call leaves, or it is said why not.
+            done = of.get("outcome") not in ("merged", "human") and not of.get("interrupted")
+        elif what == "said" and of.get("fixed"):
             done = True
     return done
 
