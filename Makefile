@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help run call test chaos fuzz loadtest bench bench-peer lint format clean
+.PHONY: help run call test eval chaos fuzz loadtest bench bench-peer lint format clean
 
 help: ## Show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -29,6 +29,10 @@ test: $(READY) ## Run all tests
 
 chaos: $(READY) ## Break a house of its own in every way: FAULTS="redis" CALLS=2
 	$(BIN)/python -m eslbot chaos matrix --calls $(or $(CALLS),2) $(if $(FAULTS),--only "$(FAULTS)")
+
+eval: $(READY) ## Call the example bots by voice, and judge: ONLY="booking" ENGINE=openai REPEAT=1
+	$(BIN)/python -m eslbot eval scenarios $(if $(ONLY),--only "$(ONLY)") \
+		--engine $(or $(ENGINE),embedded) --repeat $(or $(REPEAT),1)
 
 fuzz: $(READY) ## Fuzz each parser, time-boxed: SECONDS=300
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),300)

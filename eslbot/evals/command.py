@@ -7,8 +7,14 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from workers.settings import Settings
+
+if TYPE_CHECKING:
+    from eslbot.evals.scenario import Case
+    from eslbot.evals.speech import Speech
+    from eslbot.evals.verdict import Result
 
 MAX_PARALLEL = 64
 
@@ -49,8 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """0: all as expected. 1: not. 2: asked for wrongly, or there was nothing to call."""
     from eslbot.evals import told
-    from eslbot.evals.place import Own, PlaceError, Running
-    from eslbot.evals.run import Run
+    from eslbot.evals.place import PlaceError
     from eslbot.evals.scenario import ScenarioError, cases, find
     from eslbot.evals.speech import Speech, SpeechError
     from eslbot.rig.house import Late
@@ -73,42 +78,63 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     if arguments.list:
         print("\n".join(case.id for case in chosen))
         return 0
-    folder = Path(tempfile.mkdtemp(prefix="eslbot-eval-"))
-    state = Path(settings.state_dir)
-    place: Own | Running | None = None
+    results: list[Result] = []
     try:
-        speech = Speech(state / "callers", arguments.voice)
+        speech = Speech(Path(settings.state_dir) / "callers", arguments.voice)
         if not arguments.text:
             speech.prepare(chosen)
-        if arguments.connect:
-            place = Running.at(arguments.connect, settings)
-        else:
-            own = place = Own(chosen, folder, state, arguments.parallel, arguments.engine)
-            print("starting the house", flush=True)
-            own.start()
-        run = Run(place.dial, place.client, speech, arguments.text, arguments.keep)
         print(told.head(), flush=True)
-        results = run.all(
-            chosen * arguments.repeat,
-            arguments.parallel,
-            lambda one: print(told.row(one, arguments.timing), flush=True),
-        )
+        for some in _groups(chosen, arguments.connect):
+            results += _called(some, arguments, settings, speech)
     except (PlaceError, SpeechError, Late) as error:
         return _wrong(str(error))
-    finally:
-        if place:
-            place.stop()
-        if arguments.keep:
-            arguments.keep.mkdir(parents=True, exist_ok=True)
-            for log in folder.glob("*.log"):
-                shutil.copy(log, arguments.keep / log.name)
-        shutil.rmtree(folder, ignore_errors=True)
     print("\n" + told.summary(results, arguments.timing))
     if arguments.junit:
         arguments.junit.write_text(told.junit(results, arguments.timing))
     if arguments.json:
         arguments.json.write_text(told.as_json(results, arguments.timing))
     return int(any(one.wrong(arguments.timing) for one in results))
+
+
+def _groups(chosen: list[Case], connect: str | None) -> list[list[Case]]:
+    """A house for each bot: recognisers keep few language models at once."""
+    if connect:
+        return [chosen]
+    bots = dict.fromkeys(case.bot_path for case in chosen)
+    return [[case for case in chosen if case.bot_path == bot] for bot in bots]
+
+
+def _called(
+    cases: list[Case], arguments: argparse.Namespace, settings: Settings, speech: Speech
+) -> list[Result]:
+    """Their results, told as they come. Raises PlaceError, house.Late."""
+    from eslbot.evals import told
+    from eslbot.evals.place import Own, Running
+    from eslbot.evals.run import Run
+
+    folder = Path(tempfile.mkdtemp(prefix="eslbot-eval-"))
+    place: Own | Running | None = None
+    try:
+        if arguments.connect:
+            place = Running.at(arguments.connect, settings)
+        else:
+            state = Path(settings.state_dir)
+            own = place = Own(cases, folder, state, arguments.parallel, arguments.engine)
+            own.start()
+        run = Run(place.dial, place.client, speech, arguments.text, arguments.keep)
+        return run.all(
+            cases * arguments.repeat,
+            arguments.parallel,
+            lambda one: print(told.row(one, arguments.timing), flush=True),
+        )
+    finally:
+        if place:
+            place.stop()
+        if arguments.keep:
+            arguments.keep.mkdir(parents=True, exist_ok=True)
+            for log in folder.glob("*.log"):
+                shutil.copy(log, arguments.keep / f"{cases[0].bot_path.stem}-{log.name}")
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _wrong(what: str) -> int:

@@ -85,7 +85,7 @@ class Own:
         self._servers: list[subprocess.Popen[bytes]] = []
         self._files: dict[Path, tuple[Case, int]] = {}  # and the port of its listener
         self.settings = Settings()
-        slots = str(min(64, max(4, parallel)))
+        slots = str(min(8, parallel))
         self.house = House(folder, state, ESLBOT_STT_SLOTS=slots, ESLBOT_SHED_LAG_MS="5000",
                            ESLBOT_LOG_LEVEL="warning")  # fmt: skip
         self.client = self.house.redis.client(4)
