@@ -80,6 +80,7 @@ TIME_OF_DAY = {
     "eslbot/chaos/live.py",
     "eslbot/chaos/told.py",
     "eslbot/switch/events.py",
+    "eslbot/today.py",
     "workers/streams.py",
     "workers/tts/cache.py",
     "workers/tts/speech_stores.py",

@@ -77,6 +77,7 @@ class Server(ThreadingHTTPServer):
 
     def warm(self) -> None:
         """Build the language models now; each costs seconds."""
+        self.model.warm()
         prompts = [". ".join(_phrases(bot)) for bot in self.bots]
         opened = [self.stt.open(self._hints(prompt, "en")) for prompt in (*prompts, "")]
         for utterance in opened:

@@ -161,6 +161,9 @@ class Own:
             self.house.environ[f"ESLBOT_{role}"] = "openai"
             self.house.environ[f"ESLBOT_{role}_URL"] = url
             self.house.environ[f"ESLBOT_{role}_EMBEDDED"] = "off"
+        for wait in ("FIRST_TOKEN_MS", "TOKEN_GAP_MS"):
+            self.house.environ[f"ESLBOT_{wait}"] = "20000"
+        self.house.environ["ESLBOT_CONNECT_TIMEOUT_MS"] = "10000"
 
     def dial(self, case: Case) -> Channel:
         address = f"127.0.0.1:{self._files[case.file][1]}"

@@ -7,6 +7,7 @@ nothing. Which intent, and which values, is found by the intents engine and the 
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from workers.acting import ToolCall
 from workers.bot import Bot
 from workers.llm.engine import Request
 from workers.llm.intents import IntentsEngine
-from workers.messages import DialogState
+from workers.messages import Decision, DialogState
 from workers.spoken import yes_or_no
 from workers.values import slot_values
 
@@ -32,16 +33,20 @@ class RulesModel:
         self._bots = {tuple(bot.intents): bot for bot in bots}
         self._engine = IntentsEngine()
 
+    def warm(self) -> None:
+        for bot in self._bots.values():
+            self._engine.warm(bot)
+
     def deltas(self, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """The pieces of a streamed answer. Raises ValueError: not a request of a known bot."""
-        yield {"role": "assistant"}
         said, state = _said(asked.get("messages")), _state(asked.get("messages"))
         if "tools" not in asked:  # a probe
-            yield {"content": "Yes."}
+            yield {"role": "assistant", "content": "Yes."}
             return
         bot = self._bot(asked["tools"])
         arguments = json.dumps(self._call(bot, state, said))
         half = len(arguments) // 2
+        yield {"role": "assistant"}
         for function in ({"name": "handle_intent", "arguments": arguments[:half]},
                          {"arguments": arguments[half:]}):  # fmt: skip
             yield {"tool_calls": [{"index": 0, "function": function}]}
@@ -61,21 +66,23 @@ class RulesModel:
         """The arguments of handle_intent."""
         keyed = said.startswith(KEYED)
         text = said.removeprefix(KEYED)
-        if state.asked == dialog.CONFIRM and state.intent:
-            yes = slot_values.YES_NO_KEYS.get(text) if keyed else yes_or_no(text, bot.language)
-            if yes is not None:
-                return {"intent": state.intent, "confirmed": yes == "yes"}
         request = Request(bot, state, (), text, keyed)
         reply = self._engine.reply(request, ANSWER_S)
         try:
             first = next(reply)
         finally:
             reply.close()
+        if isinstance(first, ToolCall) and state.asked == dialog.CONFIRM:
+            return {"intent": state.intent, "confirmed": True}
         if isinstance(first, ToolCall):
             intents = (n for n, one in bot.intents.items() if one.tool == first.tool)
             mine = state.intent and bot.intents[state.intent].tool == first.tool
             return {"intent": state.intent if mine else next(intents),
                     "slots": dict(first.arguments)}  # fmt: skip
+        if state.asked == dialog.CONFIRM and state.intent and not _corrected(state, first):
+            yes = slot_values.YES_NO_KEYS.get(text) if keyed else yes_or_no(text, bot.language)
+            if yes is not None:
+                return {"intent": state.intent, "confirmed": yes == "yes"}
         if isinstance(first, str):
             raise ValueError("words before the decision")
         intent = first.intent
@@ -90,6 +97,13 @@ class RulesModel:
             if value is not None:
                 slots[state.asked] = value
         return {"intent": intent, "slots": slots}
+
+
+def _corrected(state: DialogState, first: object) -> bool:
+    """Whether the answer to a confirmation was another value, "no, on Friday"."""
+    if not isinstance(first, Decision) or first.intent != state.intent:
+        return False
+    return any(state.slots.get(n) not in (None, v) for n, v in first.state.slots.items())
 
 
 def _messages(given: Any) -> list[dict[str, str]]:
@@ -110,5 +124,7 @@ def _state(given: Any) -> DialogState:
         if one.get("role") == "system" and STATE in one["content"]:
             line = re.split(r"\n", one["content"].partition(STATE)[2])[0]
             known = json.loads(line)
-            return DialogState(known["intent"], dict(known["slots"]), known["asked"])
-    return DialogState()
+            # A server has a calendar of its own, where it is not told the day of the call.
+            today = str(known.get("today") or datetime.date.today().isoformat())
+            return DialogState(known["intent"], dict(known["slots"]), known["asked"], today=today)
+    return DialogState(today=datetime.date.today().isoformat())
