@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help run call test chaos fuzz loadtest bench bench-peer lint format clean
+.PHONY: help run call test eval chaos fuzz loadtest bench bench-peer lint format clean
 
 help: ## Show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -24,11 +24,16 @@ call: $(READY) ## Call the running listener: SAY="..." KEYS="42#" WAV=file.wav I
 		$(if $(WAV),--wav "$(WAV)") $(if $(SAY),--say "$(SAY)") \
 		$(if $(KEYS),--keys "$(KEYS)") $(if $(INTERRUPT),--interrupt "$(INTERRUPT)")
 
+# Tests mostly wait: for speech, time-outs, processes. Those of a file share their processes.
 test: $(READY) ## Run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 chaos: $(READY) ## Break a house of its own in every way: FAULTS="redis" CALLS=2
 	$(BIN)/python -m eslbot chaos matrix --calls $(or $(CALLS),2) $(if $(FAULTS),--only "$(FAULTS)")
+
+eval: $(READY) ## Call the example bots by voice, and judge: ONLY="booking" ENGINE=openai REPEAT=1
+	$(BIN)/python -m eslbot eval scenarios $(if $(ONLY),--only "$(ONLY)") \
+		--engine $(or $(ENGINE),embedded) --repeat $(or $(REPEAT),1)
 
 fuzz: $(READY) ## Fuzz each parser, time-boxed: SECONDS=300
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),300)

@@ -17,6 +17,7 @@ import redis
 
 from eslbot import monitor, variants
 from eslbot.chaos import command as chaos
+from eslbot.evals import command as evals
 from eslbot.loadtest import command as loadtest
 from eslbot.records import command as records
 from workers import logs, streams
@@ -54,6 +55,7 @@ def main(argv: list[str] | None = None) -> int:
     chaos.add_arguments(commands.add_parser("chaos", help="break it on purpose, and see"))
     variants.add_arguments(commands.add_parser("variants", help="which variant of a bot is better"))
     loadtest.add_arguments(commands.add_parser("loadtest", help="many calls at once, measured"))
+    evals.add_arguments(commands.add_parser("eval", help="scripted callers, and what they got"))
     arguments = parser.parse_args(argv)
     try:
         if arguments.command == "settings":
@@ -117,6 +119,8 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
         return talk.run(arguments, settings)
     if arguments.command == "monitor":
         return monitor.run(arguments, settings)
+    if arguments.command == "eval":
+        return evals.run(arguments, settings)
     from eslbot.first_call import run
 
     return run(arguments, settings)

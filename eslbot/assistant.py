@@ -136,6 +136,27 @@ class Assistant:
             name = next((n for n in intent.slots if n not in dialog.slots), None)
         return name in bot.slots and bot.slots[name].type == "amount"
 
+    def on_typed(self, words: str) -> None:
+        """Words that were typed instead of said: as if they had been recognised just so."""
+        call = self._call
+        call.no_timer("keys")
+        self._keys = ""
+        if call.state is State.HEARING and self._turn:
+            self._close_turn("merged")
+        else:
+            self.cut_off(time.monotonic())
+            self._onset()
+        turn = self._open(keyed=False, typed=True)
+        if call.consent.pending and call.consent.answered(words):
+            turn.heard = turn.told = words
+            self._close_turn("answered")
+            call.go(Event.ENDPOINT)
+            call.consent.go_on()
+            return
+        turn.enter(self._tell(turn, words))
+        call.record("heard", typed=True, text=turn.told)
+        self._await_answer()
+
     def _entered(self) -> None:
         call = self._call
         call.no_timer("keys")
@@ -202,7 +223,7 @@ class Assistant:
         self._cut = None
         return carry
 
-    def _open(self, keyed: bool) -> Turn:
+    def _open(self, keyed: bool, typed: bool = False) -> Turn:
         call = self._call
         self._no_input = 0
         call.no_timer("no input", "said", "starved")
@@ -222,7 +243,7 @@ class Assistant:
             interruptions=self._interruptions,
             ruled=self._ruled,
         )
-        turn = self._turn = Turn(message, call.house.link, keyed=keyed)
+        turn = self._turn = Turn(message, call.house.link, keyed=keyed, typed=typed)
         call.wait_for_silence(patience.silence_ms(call.settings, call.bot, call.dialog))
         self._climb = Climb(call, turn)
         call.house.accounts.turn_opened()

@@ -47,7 +47,7 @@ from eslbot.vad import Vad, VadError
 from eslbot.watch import Watch
 from workers import logs, secret_slots
 from workers.bot.languages import primary
-from workers.messages import DialogState, Message
+from workers.messages import TYPED, DialogState, Final, Message
 from workers.redaction import Private
 from workers.retry_budget import RetryBudget
 from workers.settings import Settings
@@ -59,6 +59,7 @@ log = logging.getLogger(__name__)
 
 # Fields of a record that hold a caller's words or values.
 WORDS = ("text", "heard", "said", "known", "slots", "variables")
+CONVERSATION = (State.SPEAKING, State.LISTENING, State.HEARING, State.THINKING)
 
 
 @dataclass(slots=True)
@@ -268,6 +269,10 @@ class Call:
             log.error("%s: mailbox full", self.uuid)
 
     def _on_worker(self, epoch: int, attempt: int, message: Message) -> None:
+        if epoch == TYPED:
+            if isinstance(message, Final):
+                self.post(self._on_typed, message.text)
+            return
         if self._blindfold is None or not self._blindfold.hides(message):
             self.post(self.assistant.on_worker, epoch, attempt, message)
 
@@ -338,6 +343,10 @@ class Call:
                 self.menu.spoken_to()
         else:
             self.assistant.on_speech(event)
+
+    def _on_typed(self, words: str) -> None:
+        if self.state in CONVERSATION and words.strip():
+            self.assistant.on_typed(words)
 
     def _on_key(self, digit: str) -> None:
         if self.state is State.MENU:

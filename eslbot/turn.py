@@ -87,6 +87,7 @@ class Turn:
     message: TurnMessage
     link: Link
     keyed: bool = False
+    typed: bool = False  # words, not keys: there is no audio either
     outcome: str | None = None
     heard: str | None = None  # None: not known yet
     told: str = ""  # the same, as others may see it
@@ -118,7 +119,7 @@ class Turn:
     def open(self) -> None:
         """Dispatch its jobs now, at the onset: they are ready when the words are."""
         self.opened_at = time.time()
-        for stage in STAGES[1:] if self.keyed else STAGES:
+        for stage in STAGES[1:] if self.keyed or self.typed else STAGES:
             self.work[stage] = Work([Attempt(0)])
             self.link.dispatch(self.message, stage)
 
@@ -215,7 +216,7 @@ class Turn:
         self.link.feed(self.message, "stt", AudioEnd())
 
     def enter(self, keys: str) -> None:
-        """What was keyed in is the utterance; there is nothing to recognise."""
+        """What was keyed in, or typed, is the utterance; there is nothing to recognise."""
         self.ended = True
         self.times.endpoint = self.times.last_word = time.monotonic()
         self.recognised(keys)

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from eslbot.switch.line import decoded, mu_law
+
 DATA = Path(__file__).parent / "data"
 DIGITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
@@ -22,29 +24,11 @@ HUMAN = {
 }
 
 
-def mu_law(samples: NDArray[np.int16]) -> NDArray[np.int16]:
-    """What G.711's mu-law leaves of the samples: coded and decoded again."""
-    whole = samples.astype(np.int32)
-    size = np.minimum(np.abs(whole), 32635) + 132
-    exponent = np.floor(np.log2(size)).astype(np.int32) - 7
-    mantissa = (size >> (exponent + 3)) & 15
-    return _decoded(whole < 0, exponent, mantissa)
-
-
-def _decoded(
-    negative: NDArray[np.bool_], exponent: NDArray[np.int32], mantissa: NDArray[np.int32]
-) -> NDArray[np.int16]:
-    size = (((mantissa << 3) + 132) << exponent) - 132
-    return np.where(negative, -size, size).astype(np.int16)
-
-
 def spoken(voice: str, text: str) -> NDArray[np.int16]:
     """A sentence of tests/data/spoken."""
     name = "".join(letter for letter in text if letter.isalpha() or letter == " ")
     path = DATA / "spoken" / f"{voice}-{name.replace(' ', '-')}.ul"
-    code = ~np.frombuffer(path.read_bytes(), np.uint8)
-    exponent = (code >> 4 & 7).astype(np.int32)
-    return _decoded(code > 127, exponent, (code & 15).astype(np.int32))
+    return decoded(path.read_bytes())
 
 
 def human(name: str) -> NDArray[np.int16]:

@@ -27,6 +27,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 MAX_TEXT_CHARACTERS = 4000
 MAX_PCM_BYTES = 64_000  # four seconds at 8 kHz: no single entry is larger
 ALL = -1  # attempts of a turn
+# Epoch of a Final that opens a turn: words typed for a call, where nobody speaks (a test, a chat).
+TYPED = 0
 
 Stage = Literal["stt", "llm", "tts"]
 # tool: what the open intent ends in has to be done first; it never leaves the worker.

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import gevent
+import numpy as np
 from gevent import socket
 from gevent.event import Event
 
@@ -77,6 +78,9 @@ class Channel:
         self.closed = Event()
         self.recording = Recording(rate, ptime_ms, keep_audio)
         self.frames = Frames()
+        # L16, heard behind the caller from its beginning to its end, over and over.
+        self.background = b""
+        self._background_at = 0
         self.media_flows = True  # False: the switch sends no audio any more
         self.peer: Peer | None = None
         self._began = time.monotonic()
@@ -414,6 +418,8 @@ class Channel:
         if self._to_say:
             spoken = bytes(self._to_say[: self._frame_bytes]).ljust(self._frame_bytes, b"\0")
             del self._to_say[: self._frame_bytes]
+        if self.background:
+            spoken = self._with_background(spoken)
         heard = b""
         if self._media is not None:
             if self.media_flows:
@@ -424,3 +430,13 @@ class Channel:
             del self._elsewhere[: self._frame_bytes]
         self.recording.tick(spoken, heard)
         return True
+
+    def _with_background(self, spoken: bytes) -> bytes:
+        at, size = self._background_at, self._frame_bytes
+        noise = (self.background[at : at + size] + self.background[:size])[:size].ljust(size, b"\0")
+        self._background_at = (at + size) % len(self.background)
+        if not spoken:
+            return noise
+        both = np.frombuffer(spoken, "<i2").astype(np.int32) + np.frombuffer(noise, "<i2")
+        mixed: bytes = np.clip(both, -32768, 32767).astype("<i2").tobytes()
+        return mixed

@@ -52,7 +52,8 @@ def line_of(lines: Lines, what: str) -> int:
     return next((lines[keys[:n]] for n in range(len(keys), -1, -1) if keys[:n] in lines), 1)
 
 
-def _load(path: Path, translation: bool) -> tuple[Bot, Lines]:
+def read(path: Path) -> tuple[object, Lines]:
+    """A YAML file as dict, list and str, and the line of each key. Raises BotError."""
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_FILE_BYTES + 1)
@@ -60,10 +61,9 @@ def _load(path: Path, translation: bool) -> tuple[Bot, Lines]:
         raise BotError(f"{path}: {error.strerror}", cause=error.strerror or "") from None
     if len(raw) > MAX_FILE_BYTES:
         raise BotError(f"{path}: larger than {MAX_FILE_BYTES} bytes")
+    lines: Lines = {}
     try:
-        root = yaml.compose(raw, Loader=yaml.SafeLoader)
-        lines: Lines = {}
-        data = _plain(root, (), lines)
+        return _plain(yaml.compose(raw, Loader=yaml.SafeLoader), (), lines), lines
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
@@ -72,22 +72,15 @@ def _load(path: Path, translation: bool) -> tuple[Bot, Lines]:
     except (ValueError, OverflowError, RecursionError) as error:
         # PyYAML lets out what int() and chr() raise, for "\UFFFFFFFF" for instance.
         raise BotError(f"{path}: line 1: {type(error).__name__}: not a YAML text") from None
-    _translations(path, data, lines, translation)
-    try:
-        bot = Bot.model_validate(data)
-    except ValidationError as error:
-        # A misspelt key is also a missing one: the first says more.
-        first, *others = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-        wrong = _wrong(path, lines, first)
-        wrong.others = [_wrong(path, lines, one) for one in others[:MAX_ERRORS]]
-        raise wrong from None
-    stray = bot.stray_brace()
-    if stray:
-        raise _at(path, lines, stray, "a brace that belongs to no placeholder here")
-    odd = next((name for name, intent in bot.intents.items() if intent.language), None)
-    if odd and not bot.languages and not translation:
-        raise _at(path, lines, f"intents.{odd}.language", "there is no file of languages")
-    return bot, lines
+
+
+def invalid(path: Path, lines: Lines, error: ValidationError) -> BotError:
+    """The first error of a model, with its line and key; what else is wrong is in `others`."""
+    # A misspelt key is also a missing one: the first says more.
+    first, *others = sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+    wrong = _wrong(path, lines, first)
+    wrong.others = [_wrong(path, lines, one) for one in others[:MAX_ERRORS]]
+    return wrong
 
 
 def _wrong(path: Path, lines: Lines, one: Any) -> BotError:
@@ -97,7 +90,23 @@ def _wrong(path: Path, lines: Lines, one: Any) -> BotError:
     what = ".".join(str(part) for part in one["loc"])
     if not what and ": " in cause:  # of _references, which name the key themselves
         what, cause = cause.split(": ", 1)
-    return _at(path, lines, what, cause)
+    return at_key(path, lines, what, cause)
+
+
+def _load(path: Path, translation: bool) -> tuple[Bot, Lines]:
+    data, lines = read(path)
+    _translations(path, data, lines, translation)
+    try:
+        bot = Bot.model_validate(data)
+    except ValidationError as error:
+        raise invalid(path, lines, error) from None
+    stray = bot.stray_brace()
+    if stray:
+        raise at_key(path, lines, stray, "a brace that belongs to no placeholder here")
+    odd = next((name for name, intent in bot.intents.items() if intent.language), None)
+    if odd and not bot.languages and not translation:
+        raise at_key(path, lines, f"intents.{odd}.language", "there is no file of languages")
+    return bot, lines
 
 
 def _translations(path: Path, data: object, lines: Lines, translation: bool) -> None:
@@ -108,13 +117,14 @@ def _translations(path: Path, data: object, lines: Lines, translation: bool) -> 
     for language, name in files.items():
         at = f"languages.{language}"
         if translation:
-            raise _at(path, lines, at, "a translation has none of its own")
+            raise at_key(path, lines, at, "a translation has none of its own")
         if not isinstance(name, str) or not _FILE.fullmatch(name):
-            raise _at(path, lines, at, "the name of a file in the same folder is wanted")
+            raise at_key(path, lines, at, "the name of a file in the same folder is wanted")
         files[language] = _load(path.parent / name, translation=True)[0]
 
 
-def _at(path: Path, lines: Lines, what: str, cause: str) -> BotError:
+def at_key(path: Path, lines: Lines, what: str, cause: str) -> BotError:
+    """An error at a key ("intents.hours.answer")."""
     line, key, cause = line_of(lines, what), _shown(what), _shown(cause)
     return BotError(f"{path}: line {line}: {key + ': ' if key else ''}{cause}", line, key, cause)
 

@@ -1,0 +1,130 @@
+"""What a good language model would call, found without one: for evals and tests.
+
+It is asked as a model is, by messages and functions, and answers as one does: handle_intent with
+an intent and the values of slots, or with one that the bot does not have where it understood
+nothing. Which intent, and which values, is found by the intents engine and the bot's own rules.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from workers import dialog
+from workers.acting import ToolCall
+from workers.bot import Bot
+from workers.llm.engine import Request
+from workers.llm.intents import IntentsEngine
+from workers.messages import Decision, DialogState
+from workers.spoken import yes_or_no
+from workers.values import slot_values
+
+STATE: Final = "State of this call: "
+KEYED: Final = "[keyed in] "
+NOTHING: Final = "nothing"  # an intent that no bot has
+ANSWER_S: Final = 10.0
+
+
+class RulesModel:
+    def __init__(self, bots: Sequence[Bot]) -> None:
+        self._bots = {tuple(bot.intents): bot for bot in bots}
+        self._engine = IntentsEngine()
+
+    def warm(self) -> None:
+        for bot in self._bots.values():
+            self._engine.warm(bot)
+
+    def deltas(self, asked: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """The pieces of a streamed answer. Raises ValueError: not a request of a known bot."""
+        said, state = _said(asked.get("messages")), _state(asked.get("messages"))
+        if "tools" not in asked:  # a probe
+            yield {"role": "assistant", "content": "Yes."}
+            return
+        bot = self._bot(asked["tools"])
+        arguments = json.dumps(self._call(bot, state, said))
+        half = len(arguments) // 2
+        yield {"role": "assistant"}
+        for function in ({"name": "handle_intent", "arguments": arguments[:half]},
+                         {"arguments": arguments[half:]}):  # fmt: skip
+            yield {"tool_calls": [{"index": 0, "function": function}]}
+
+    def _bot(self, tools: Any) -> Bot:
+        try:
+            (intents,) = (
+                tuple(one["function"]["parameters"]["properties"]["intent"]["enum"])
+                for one in tools
+                if one["function"]["name"] == "handle_intent"
+            )
+            return self._bots[intents]
+        except (KeyError, TypeError, ValueError):
+            raise ValueError("tools of a bot that this server was not started with") from None
+
+    def _call(self, bot: Bot, state: DialogState, said: str) -> dict[str, Any]:
+        """The arguments of handle_intent."""
+        keyed = said.startswith(KEYED)
+        text = said.removeprefix(KEYED)
+        request = Request(bot, state, (), text, keyed)
+        reply = self._engine.reply(request, ANSWER_S)
+        try:
+            first = next(reply)
+        finally:
+            reply.close()
+        if isinstance(first, ToolCall) and state.asked == dialog.CONFIRM:
+            return {"intent": state.intent, "confirmed": True}
+        if isinstance(first, ToolCall):
+            intents = (n for n, one in bot.intents.items() if one.tool == first.tool)
+            mine = state.intent and bot.intents[state.intent].tool == first.tool
+            return {"intent": state.intent if mine else next(intents),
+                    "slots": dict(first.arguments)}  # fmt: skip
+        if state.asked == dialog.CONFIRM and state.intent and not _corrected(state, first):
+            yes = slot_values.YES_NO_KEYS.get(text) if keyed else yes_or_no(text, bot.language)
+            if yes is not None:
+                return {"intent": state.intent, "confirmed": yes == "yes"}
+        if isinstance(first, str):
+            raise ValueError("words before the decision")
+        intent = first.intent
+        if intent is None or first.action == "menu" or first.state.misses > state.misses + 1:
+            return {"intent": NOTHING}
+        slots = {n: v for n, v in first.state.slots.items() if state.slots.get(n) != v}
+        slot = bot.slots.get(state.asked or "")
+        if state.asked and slot and intent == state.intent and state.asked not in slots:
+            # It was given, and is none that is known: the bot's rules say so.
+            read = slot_values.keyed if keyed else slot_values.read
+            value = read(slot, text, bot.language, state.today)
+            if value is not None:
+                slots[state.asked] = value
+        return {"intent": intent, "slots": slots}
+
+
+def _corrected(state: DialogState, first: object) -> bool:
+    """Whether the answer to a confirmation was another value, "no, on Friday"."""
+    if not isinstance(first, Decision) or first.intent != state.intent:
+        return False
+    return any(state.slots.get(n) not in (None, v) for n, v in first.state.slots.items())
+
+
+def _messages(given: Any) -> list[dict[str, str]]:
+    if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
+        raise ValueError("messages that make no sense")
+    return [one for one in given if isinstance(one.get("content"), str)]
+
+
+def _said(given: Any) -> str:
+    said = [one["content"] for one in _messages(given) if one.get("role") == "user"]
+    if not said:
+        raise ValueError("nothing was said")
+    return said[-1]
+
+
+def _state(given: Any) -> DialogState:
+    for one in _messages(given):
+        if one.get("role") == "system" and STATE in one["content"]:
+            line = re.split(r"\n", one["content"].partition(STATE)[2])[0]
+            known = json.loads(line)
+            # A server has a calendar of its own, where it is not told the day of the call.
+            today = str(known.get("today") or datetime.date.today().isoformat())
+            return DialogState(known["intent"], dict(known["slots"]), known["asked"], today=today)
+    return DialogState(today=datetime.date.today().isoformat())
