@@ -37,7 +37,8 @@ def compose() -> dict[str, Any]:
 # -- Kubernetes
 
 
-@pytest.mark.parametrize("document", documents("eslbot.yaml") + documents("workers.yaml"),
+@pytest.mark.parametrize("document", documents("eslbot.yaml") + documents("workers.yaml")
+                         + documents("recorder.yaml"),
                          ids=lambda d: f"{d['kind']} {d['metadata']['name']}")  # fmt: skip
 def test_a_manifest_is_one_that_kubernetes_takes(document: dict[str, Any]):
     kubernetes_validate.validate(document, KUBERNETES, strict=True)
@@ -96,7 +97,8 @@ def test_the_image_holds_what_a_process_needs():
     assert all((ROOT / name).exists() for name in copied)
     commands = [s["command"] for n, s in compose()["services"].items() if "build" in s]
     assert sorted(map(tuple, commands)) == [
-        ("eslbot", "serve"), ("workers", "llm"), ("workers", "stt"), ("workers", "tts"),
+        ("eslbot", "console"), ("eslbot", "recorder"), ("eslbot", "serve"),
+        ("workers", "llm"), ("workers", "stt"), ("workers", "tts"),
     ]  # fmt: skip
 
 
