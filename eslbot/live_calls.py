@@ -28,7 +28,7 @@ DRAW_EVERY_S = 1.0
 CATCH_UP_S = 5.0  # with the logs of the last hour, before anything is told
 STAYS_S = 5.0  # a call that ended stays on the screen for so long
 AGAIN_S = 1.0  # after Redis failed
-HEAD = "CALL      LASTS  STATE        WAITED  TURNS  FAILED  OUTCOME       WORDS"
+HEAD = "CALL      LASTS STATE       WAITED OUTCOME       WORDS"
 HOME, TO_END_OF_LINE, TO_END = "\x1b[H", "\x1b[K", "\x1b[J"
 CLEAR, HIDE_CURSOR, SHOW_CURSOR = "\x1b[2J", "\x1b[?25l", "\x1b[?25h"
 
@@ -112,10 +112,10 @@ class View:
         self._ended = {uuid: at for uuid, at in self._ended.items() if now - at < STAYS_S}
         live = [one for one in self._feed.live() if self._wanted(one)]
         over = [one for uuid in self._ended if (one := self._feed.calls.get(uuid)) is not None]
-        lines = [trouble or f"{len(live)} calls; Ctrl-C ends", HEAD]
+        lines = [trouble or f"Calls now: {len(live)}. Ctrl-C ends.", HEAD]
         lines += [line(one) for one in [*live, *filter(self._wanted, over)]]
         shown = [f"{text[:columns]}{TO_END_OF_LINE}" for text in lines[: max(2, rows - 1)]]
-        return HOME + "\r\n".join(shown) + TO_END
+        return HOME + "\n".join(shown) + TO_END
 
     def _step(self) -> str:
         """Read on; why that can't be, or ""."""
@@ -136,7 +136,7 @@ def _screen(out: IO[str]) -> Iterator[None]:
     try:
         yield
     finally:
-        out.write(f"{SHOW_CURSOR}\r\n")
+        out.write(f"{SHOW_CURSOR}\n")
         out.flush()
 
 
@@ -147,8 +147,6 @@ def line(one: Summary) -> str:
     waited = "" if one.wait_ms is None else f"{one.wait_ms} ms"
     outcome = one.outcome or one.turn_outcome
     words = f"{one.who}: {one.words}" if one.words else one.reason
-    text = (
-        f"{one.uuid[:8]:8}  {lasts_s // 60}:{lasts_s % 60:02}".ljust(15)
-        + f"  {one.state:11}  {waited:>7} {one.turns:5} {one.failures:7}  {outcome:12}  {words}"
-    )
+    lasts = f"{lasts_s // 60}:{lasts_s % 60:02}"
+    text = f"{one.uuid[:8]:8} {lasts:>6} {one.state:10} {waited:>7} {outcome:13} {words}"
     return "".join(c if c.isprintable() else " " for c in text).rstrip()

@@ -40,8 +40,10 @@ class NotInstalled(Exception):
 
 def application(client: redis.Redis) -> Callable[..., Iterable[bytes]]:
     """The WSGI application. Raises NotInstalled."""
-    # Before the dashboard is imported: it reads some jobs with RQ's default, which is pickle.
-    serializers.DefaultSerializer = serializers.JSONSerializer  # type: ignore[assignment,misc]
+    # Some jobs it reads with RQ's default, which is pickle: in this process that is JSON as well.
+    for name in ("loads", "dumps"):
+        of_json = staticmethod(getattr(serializers.JSONSerializer, name))
+        setattr(serializers.DefaultSerializer, name, of_json)
     try:
         cli: Any = importlib.import_module("rq_dashboard.cli")
         web: Any = importlib.import_module("rq_dashboard.web")

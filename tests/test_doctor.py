@@ -266,7 +266,7 @@ def test_a_provider_answers():
     with Provider() as provider:
         settings = provider_settings(provider)
         assert engine_check.look("llm", settings, choose("llm", settings)) == []
-        assert [one.path for one in provider.requests] == ["/v1/chat/completions"]
+        assert [one.path for one in provider.seen] == ["/v1/chat/completions"]
 
 
 def test_a_provider_refuses_the_key():
@@ -349,5 +349,5 @@ def test_make_run_stops_only_at_what_is_wrong(tmp_path: Path, code: int, starts:
     honcho.write_text(f'#!/bin/sh\n[ "$1" = start ] && echo started && exit 0\nexit {code}\n')
     honcho.chmod(0o755)
     (tmp_path / ".venv" / "ready").touch()
-    run = os.popen(f"{make} -C {tmp_path} run 2>&1").read()  # noqa: S605
+    run = os.popen(f"{make} -C {tmp_path} run 2>&1").read()
     assert ("started" in run) == starts
