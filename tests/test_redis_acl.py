@@ -15,12 +15,12 @@ import pytest
 import redis
 from redis.exceptions import NoPermissionError
 
-from eslbot import ai_off, check
+from eslbot import ai_off
 from eslbot.chaos import live
 from eslbot.console import health
 from eslbot.console.feed import Feed
-from eslbot.link import FORGET_HEARD
 from eslbot.doctor import house as doctor
+from eslbot.link import FORGET_HEARD
 from eslbot.redis_acl import CONSOLE, LISTENER, RECORDER, RULES, WATCHER, WORKER
 from eslbot.switch.caller import Caller, Keys, Say
 from tests.conftest import RedisServer, free_port

@@ -26,8 +26,8 @@ PACKAGES = ROOT / "var" / "rq-dashboard"
 def packages() -> Path:
     if not (PACKAGES / "rq_dashboard").is_dir():
         made = subprocess.run(
-            ["make", "-o", ".venv/ready", "var/rq-dashboard/ready-0.9.0"], cwd=ROOT, capture_output=True, text=True,
-            timeout=300,
+            ["make", "-o", ".venv/ready", "var/rq-dashboard/ready-0.9.0"],
+            cwd=ROOT, capture_output=True, text=True, timeout=300,
         )  # fmt: skip
         if made.returncode:
             pytest.skip(f"rq-dashboard can't be installed: {made.stderr[-200:]}")
