@@ -139,6 +139,8 @@ class Assistant:
     def on_typed(self, words: str) -> None:
         """Words that were typed instead of said: as if they had been recognised just so."""
         call = self._call
+        if self._acting:
+            return
         call.no_timer("keys")
         self._keys = ""
         if call.state is State.HEARING and self._turn:
@@ -148,7 +150,8 @@ class Assistant:
             self._onset()
         turn = self._open(keyed=False, typed=True)
         if call.consent.pending and call.consent.answered(words):
-            turn.heard = turn.told = words
+            turn.heard = words
+            self._tell(turn, words)
             self._close_turn("answered")
             call.go(Event.ENDPOINT)
             call.consent.go_on()
@@ -170,7 +173,8 @@ class Assistant:
             self._await_caller()
             return
         if call.consent.pending and call.consent.answered(keys):
-            turn.heard = turn.told = keys
+            turn.heard = keys
+            self._tell(turn, keys)
             self._close_turn("answered")
             call.go(Event.ENDPOINT)
             call.consent.go_on()
@@ -244,6 +248,7 @@ class Assistant:
             ruled=self._ruled,
         )
         turn = self._turn = Turn(message, call.house.link, keyed=keyed, typed=typed)
+        call.when_said(self._said)  # what a phrase that was cut off would have led to is void
         call.wait_for_silence(patience.silence_ms(call.settings, call.bot, call.dialog))
         self._climb = Climb(call, turn)
         call.house.accounts.turn_opened()
@@ -307,6 +312,8 @@ class Assistant:
 
     def _proceed(self, turn: Turn, attempt: int, message: Working) -> None:
         assert self._climb is not None
+        if turn.work["llm"].chosen != attempt:
+            return  # its worker is dead, and another one is at it
         proceed(self._call, turn, self._climb, attempt, message)
         if turn.speaking is not None:
             self._await_more()
@@ -314,7 +321,8 @@ class Assistant:
     def _consent(self, turn: Turn, text: str) -> None:
         """The answer to whether the call may be recorded; anything else is a wish."""
         if self._call.consent.answered(text):
-            turn.heard = turn.told = text
+            turn.heard = text
+            self._tell(turn, text)
             self._close_turn("answered")
             self._call.consent.go_on()
         else:
@@ -487,7 +495,9 @@ class Assistant:
         if call.state is not State.LISTENING:
             return
         self._no_input += 1
-        if self._no_input > MAX_NO_INPUT or not call.say(call.bot.phrases.no_input):
+        asked = call.bot.recording if call.consent.pending else None
+        again = asked.consent if asked else call.bot.phrases.no_input
+        if self._no_input > MAX_NO_INPUT or not call.say(again):
             call.to_menu("the caller said nothing", failed=False)
 
     def stop(self, outcome: str) -> None:

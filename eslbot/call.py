@@ -148,6 +148,7 @@ class Call:
         caller, called = (numbers.clean(one) for one in self.door.numbers())
         self.variant, self.bot = self.house.served.choose(caller, self.uuid)
         self.bot_sha = self.bot.sha
+        self.private = Private(self.bot)
         logs.CALL.set(self.uuid)
         self.door.attach(self)
         self.house.link.register(self.uuid, self._on_worker)
@@ -468,6 +469,7 @@ class Call:
         if failed:
             self.house.accounts.failing(self)
         self.assistant.stop("menu")
+        self.consent.give_up()
         self.go(call_state.Event.FAIL)
         self.menu.start(self.bot.phrases.to_menu if failed else None)
         if failed:

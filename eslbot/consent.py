@@ -66,13 +66,18 @@ class Consent:
 
     def answered(self, text: str) -> bool:
         """Whether this was the answer; the turn that it came with is over then."""
-        said = {"1": "yes", "2": "no"}.get(text) or yes_or_no(text)
+        said = {"1": "yes", "2": "no"}.get(text) or yes_or_no(text, self._call.bot.language)
         self._settle()
         if said is None:
             return False
         if said == "yes" and self._heard_out:
             self._record()
         return True
+
+    def give_up(self) -> None:
+        """Not answered: not recorded."""
+        if self.pending:
+            self._settle()
 
     def _settle(self) -> None:
         self.pending = False

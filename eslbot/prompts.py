@@ -136,7 +136,9 @@ class Prompts:
 
     def _turn(self, link: Link, listener: str, whole: Bot, voice: Bot, level: int) -> Turn:
         self._epoch = max(self._epoch + 1, int(time.time()))
-        return Turn(f"prompts-{listener}", self._epoch, link.out, whole.sha, RENDER_S, RENDER_S,
+        # A name of its own: two renderings may go on at once.
+        name = f"prompts-{listener}-{self._epoch}"
+        return Turn(name, self._epoch, link.out, whole.sha, RENDER_S, RENDER_S,
                     voice.language, level=level)  # fmt: skip
 
     def _render(self, link: Link, engine: str, turn: Turn, texts: list[str]) -> str:

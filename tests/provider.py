@@ -72,6 +72,7 @@ class Provider(ThreadingHTTPServer):
         self.script: list[Plan] = []
         self.seen: list[Asked] = []
         self.faults: list[str] = []
+        self.broken_off = 0  # answers that whoever asked did not want to their end
         self.connections = 0
         self.url = f"http://127.0.0.1:{self.server_port}/v1"
 
@@ -127,7 +128,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._error(plan.statuses.pop(0))
             return
         time.sleep(plan.first_delay_s)
-        with contextlib.suppress(OSError):
+        try:
             if plan.wire is not None:
                 self._wire(plan.wire)
             elif plan.body is not None:
@@ -142,6 +143,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self._chunks(pieces, "audio/pcm")
             else:
                 self._error(404)
+        except OSError:
+            self.server.broken_off += 1  # who asked has closed
 
     def _events(self, plan: Plan) -> list[bytes]:
         deltas: list[dict[str, Any]] = [{"role": "assistant"}]

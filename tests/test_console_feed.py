@@ -21,6 +21,7 @@ from eslbot.records.store import Store
 from tests.conftest import wait_until
 from workers import streams
 from workers.settings import Settings
+from workers.wire import Wire
 
 STORY = [
     ("call", {"bot": "energy", "caller_shown": "…678", "called": "7000", "listener": "here"}),
@@ -246,7 +247,8 @@ def test_a_house_that_is_well_has_no_troubles(client: redis.Redis):
     streams.introduce(client, "l1", {"calls": 2, "max_calls": 500, "not_ready": "", "lag_ms": 1.0})
     for role in streams.STAGES:
         streams.announce(client, role, f"{role}-1", worker(role))
-        streams.beat(client, f"{role}-1")
+        with Wire(client) as wire:
+            streams.beat(wire, f"{role}-1")
     found = health.look(client, 1.5)
     assert found["troubles"] == []
     assert found["redis"]["ok"]

@@ -5,6 +5,7 @@ The whole system as in test_calls.py; what is keyed in stays out of every log.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import gevent
@@ -59,7 +60,10 @@ def test_two_hundred_keys_a_second_are_one_bounded_entry_and_the_neighbour_is_an
     flood.join(30)
     until(lambda: entries(house, call), 10, "the entry")
     (entry,) = entries(house, call)
-    assert entry == ("1234567890" * 40)[:MAX_KEYS]
+    # So many figures may be a card's: they are not shown.
+    assert re.fullmatch(r"(\[[A-Z]+_\d+\]){1,4}", entry)
+    kept = call.variables.get("ai_account", "")
+    assert len(kept) <= MAX_KEYS
     assert call.where == "socket"
     for one in (call, neighbour):
         one.hangup()

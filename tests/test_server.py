@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import gevent
 import pytest
@@ -49,12 +50,14 @@ class Calls:
         self.open = 0
         self.refused: list[str] = []
 
-    def __call__(self, session: Session) -> None:
+    def __call__(self, sock: Any, address: Any) -> None:
+        session = Session(address, sock)
         self.accepted += 1
         self.open += 1
         try:
             self._last(session)
         finally:
+            session.close()
             self.open -= 1
 
     def _last(self, session: Session) -> None:
@@ -157,7 +160,9 @@ def test_more_calls_in_a_second_than_there_may_be_are_refused(
 
 def test_a_port_that_is_taken_is_named(start: Start):
     taken = start().port
-    again = Server("127.0.0.1", taken, lambda s: None, allowed_networks=(), max_connections_per_s=1)
+    again = Server(
+        "127.0.0.1", taken, lambda *_: None, allowed_networks=(), max_connections_per_s=1
+    )
     with pytest.raises(ServerError, match=f"127.0.0.1:{taken}: Address already in use"):
         again.start()
 

@@ -5,20 +5,21 @@ from __future__ import annotations
 import ipaddress
 import socket as plain
 from collections import Counter
+from typing import Any
 
 import gevent
 import pytest
 from gevent import socket
 
 from eslbot.server import Server, ServerError
-from eslbot.session import Session
 
 NETWORKS = (ipaddress.ip_network("127.0.0.0/8"),)
 
 
 def server(port: int, got: Counter[str], name: str, share: bool = True) -> Server:
-    def handle(session: Session) -> None:
+    def handle(sock: Any, address: Any) -> None:
         got[name] += 1
+        sock.close()
 
     one = Server(
         "127.0.0.1", port, handle,

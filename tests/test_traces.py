@@ -54,7 +54,10 @@ def collector() -> Iterator[Collector]:
 
 def test_a_turn_is_a_span_with_its_parts_in_the_call_s_trace(collector: Collector):
     traces = Traces(collector.url, "here")
-    times = Timings(100.0, 101.0, 101.6, 101.9, 102.0, 102.3, 102.32)
+    times = Timings(
+        onset=100.0, last_word=101.0, endpoint=101.6, final=101.9, decision=102.0,
+        first_speech=102.3, first_frame=102.32,
+    )  # fmt: skip
     traces.turn(CALL, 3, "answered", times, level=0)
     traces.stop()
     spans = collector.spans()

@@ -42,7 +42,9 @@ class Outcome:
 
 def begin(state: DialogState) -> DialogState:
     """The state in which a turn of the caller is answered: one turn later."""
-    return replace(state, turns=state.turns + 1)
+    # Without an open intent it was whether the call may be recorded: the listener's question.
+    asked = None if state.asked == CONFIRM and state.intent is None else state.asked
+    return replace(state, asked=asked, turns=state.turns + 1)
 
 
 def slots_in(bot: Bot, intent: str, text: str, today: str = "") -> dict[str, str]:

@@ -145,6 +145,21 @@ class Pipe:
     def ltrim(self, name: str, start: int, end: int) -> None:
         self.command("LTRIM", name, start, end)
 
+    def zadd(self, name: str, mapping: Mapping[str, float]) -> None:
+        command: list[Argument] = ["ZADD", name]
+        for member, score in mapping.items():
+            command += score, member
+        self._packed.append(_pack(tuple(command)))
+
+    def zremrangebyscore(self, name: str, low: Argument, high: Argument) -> None:
+        self.command("ZREMRANGEBYSCORE", name, low, high)
+
+    def zremrangebyrank(self, name: str, start: int, end: int) -> None:
+        self.command("ZREMRANGEBYRANK", name, start, end)
+
+    def eval(self, script: str, keys: int, *rest: Argument) -> None:
+        self.command("EVAL", script, keys, *rest)
+
     def delete(self, *names: str) -> None:
         self.command("DEL", *names)
 

@@ -23,6 +23,7 @@ from eslbot.doors import audiosocket_wire as wire
 from eslbot.doors.audiosocket_wire import WireError
 from eslbot.doors.outflow import Outflow
 from eslbot.doors.tcp import TcpDoor
+from eslbot.esl import VARIABLE
 from eslbot.media.stream import FRAME, StreamPort
 from eslbot.media.unicast import MediaError
 from workers.resample import RATES_HZ
@@ -192,6 +193,7 @@ class AudioSocketDoor(TcpDoor):
         super()._gone()
 
     def transfer(self, name: str, target: Target, values: Mapping[str, str]) -> None:
+        self._known.update({k: v for k, v in values.items() if VARIABLE.fullmatch(k)})
         extension = target.extension or f"{REACH}{name}"
         self._end("transferred", eslbot_extension=extension, eslbot_context=target.context)
         self.close()

@@ -81,7 +81,7 @@ def call_and_turn(messages: Sequence[dict[str, Any]]) -> tuple[int, int]:
         (m["content"] for m in messages if m["role"] == "system" and STATE in m["content"]), ""
     )
     try:
-        call = int(json.loads(state.partition(STATE)[2])["slots"]["account"])
+        call = int(json.loads(state.partition(STATE)[2].partition("\n")[0])["slots"]["account"])
     except (ValueError, KeyError, TypeError):
         call = NO_CALL
     return call if 0 <= call < CALLS else NO_CALL, min(users, LAST_TURN)

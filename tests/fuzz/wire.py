@@ -144,7 +144,7 @@ def _sent(kind: str, words: list[str]) -> tuple[bytes, int]:
         arg = words[1] if len(words) > 1 else ""
         return esl.execute(words[0] or "set", arg, UUID, lock=True), 6 if arg else 5
     if kind == "unicast":
-        return esl.unicast(words[0], 4000), 7
+        return esl.unicast(words[0], words[-1], 4000), 7
     if kind == "uuid":
         return esl.command("api", "uuid_exists", esl.uuid(words[0])), 1
     return esl.set_variables(words[0], _pairs(words)), 1

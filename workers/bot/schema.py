@@ -36,6 +36,8 @@ TOP = {
     "slots": "What can be asked for.",
     "tables": "Rows that intents look up: table to key to field to text.",
     "intents": "What callers can want.",
+    "tools": "What can be asked of, or done by, servers over HTTP.",
+    "hours": "When destinations are open.",
     "destinations": "Where callers can be sent: extensions of the dialplan.",
     "menu": "The keypad menu.",
     "knowledge": "A folder of texts from which questions are answered.",

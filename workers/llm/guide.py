@@ -13,10 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from workers import dialog
 from workers.acting import Result, ToolCall
 from workers.bot import Bot
+from workers.bot.routing import route_at
 from workers.bot.rules import Rule
 from workers.knowledge.index import Hit
 from workers.knowledge.library import Library
@@ -24,7 +26,7 @@ from workers.llm.engine import LlmEngine, LlmError, Reply, Request
 from workers.llm.from_knowledge import asks_for_source
 from workers.llm.marks import Marks
 from workers.llm.moods import Mood, at_least, labelled, mood
-from workers.messages import Decision, DialogState
+from workers.messages import Decision
 
 MAX_NOTE = 6000  # characters of passages
 LABEL = (
@@ -149,7 +151,9 @@ class _Run:
                 yield rule.say + " "
             if rule.transfer:
                 self.leaving = rule.transfer
-                if not late:
+                bot = self._request.bot
+                there = route_at(bot, rule.transfer, datetime.now(UTC)).destination
+                if not late and there == rule.transfer:  # else the listener says where to
                     yield self._request.bot.destinations[rule.transfer].say + " "
 
     def _fits(self, rule: Rule) -> bool:
@@ -180,7 +184,7 @@ class _Run:
     def decided(self, decision: Decision, cited: list[str]) -> Decision:
         self.action = decision.action
         if self.leaving and decision.action == "none":
-            open_ = DialogState(decision.state.intent, decision.state.slots)
+            open_ = replace(decision.state, asked=None, misses=0)
             decision = replace(decision, state=open_, action="transfer", destination=self.leaving)
         if cited:
             decision = replace(decision, cited=tuple(dict.fromkeys([*decision.cited, *cited])))

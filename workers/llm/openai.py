@@ -123,9 +123,8 @@ class OpenAiLlm:
                     state = request.state
                     destination = self._destination(bot, state)
                     say = (failed, *dialog.transfer(bot, state, destination).say)
-                    decision = Decision(
-                        DialogState(state.intent, state.slots), "transfer", destination
-                    )
+                    done = replace(state, asked=None, misses=0)
+                    decision = Decision(done, "transfer", destination)
                     yield from self._told(bot, dialog.Outcome(say, decision))
                     return
                 wrong += any(one["content"] == REFUSED for one in told)
@@ -207,7 +206,9 @@ class OpenAiLlm:
         answer.private = private.kept
         body = {
             "model": self._model,
-            "messages": hidden([*messages(request), *answer.after], private),
+            "messages": hidden(
+                [*messages(request), *answer.after], private, 1 + len(request.notes)
+            ),
             "tools": tools(request.bot),
             "stream": True,
             "temperature": 0.2,

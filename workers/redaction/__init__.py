@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from workers.bot import Bot
@@ -66,11 +66,14 @@ class Private:
     """One call's. kept: placeholder to value, at most MAX_KEPT."""
 
     def __init__(self, bot: Bot, kept: Mapping[str, str] | None = None) -> None:
+        bot = bot.whole  # a translation has no rules of its own
         self._bot = bot
         self._rules = bot.redaction
         self._public = _public(bot)
         self.kept: dict[str, str] = dict(kept or {})
         self._window: deque[_Heard] = deque(maxlen=WINDOW)
+        # The latest number, and the window as it was without it: joining takes figures away.
+        self._before: tuple[int, list[_Heard]] = (-1, [])
 
     def clean(self, text: str) -> str:
         """With placeholders."""
@@ -89,13 +92,23 @@ class Private:
         cleaned = self.clean(text)
         if not run or (slot and slot.accepts(figures)) or _talk(text) > MAX_OTHER_WORDS:
             return cleaned, []
+        self._before = (number, [replace(one) for one in self._window])
         self._window.append(_Heard(number, cleaned, text, figures))
         return self._join(cleaned)
 
     def drop(self, number: int) -> None:
         """This utterance will be heard again, as a part of the next one."""
+        if self._before[0] == number:
+            self._window = deque(self._before[1], maxlen=WINDOW)
+            return
         for one in [h for h in self._window if h.number == number]:
             self._window.remove(one)
+
+    def hide_known(self, text: str) -> str:
+        """With placeholders for what the caller has said, and for nothing else."""
+        for placeholder, value in self.kept.items():
+            text = text.replace(value, placeholder)
+        return text
 
     def clean_values(self, value: Any) -> Any:
         """Texts within lists and mappings."""
@@ -163,9 +176,19 @@ def redact(bot: Bot, text: str, kept: Mapping[str, str] | None = None) -> str:
     return Private(bot, kept).clean(text)
 
 
-def hidden(messages: list[dict[str, Any]], private: Private) -> list[dict[str, Any]]:
-    """Messages for a model; the first is the bot's own and stays, whatever was said is cleaned."""
-    return [*messages[:1], *[private.clean_values(one) for one in messages[1:]]]
+def hidden(messages: list[dict[str, Any]], private: Private, own: int) -> list[dict[str, Any]]:
+    """Messages for a model: the first `own` are the bot's and stay, whatever was said is cleaned.
+    Of a tool's answer, which is the company's, only what the caller said is hidden."""
+
+    def clean(at: int, one: dict[str, Any]) -> dict[str, Any]:
+        if at < own:
+            return one
+        if one.get("role") == "tool":
+            return one | {"content": private.hide_known(str(one.get("content", "")))}
+        cleaned: dict[str, Any] = private.clean_values(one)
+        return cleaned
+
+    return [clean(at, one) for at, one in enumerate(messages)]
 
 
 def restore(arguments: Any, kept: Mapping[str, str]) -> Any:
