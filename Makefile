@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help run call test eval chaos fuzz loadtest bench bench-peer lint format clean
+.PHONY: help run call test eval chaos fuzz loadtest bench bench-peer rq-dashboard lint format clean
 
 help: ## Show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -16,7 +16,7 @@ $(READY): requirements.txt setup.cfg
 	@touch $@
 
 run: $(READY) ## Start Redis, the listener and the workers; Ctrl-C ends them
-	@$(BIN)/honcho run $(CURDIR)/$(BIN)/python -m eslbot check
+	@$(BIN)/honcho run $(CURDIR)/$(BIN)/python -m eslbot check || [ $$? -eq 1 ]
 	@exec $(BIN)/honcho start
 
 call: $(READY) ## Call the running listener: SAY="..." KEYS="42#" WAV=file.wav INTERRUPT="..."
@@ -60,6 +60,22 @@ $(PEER)/ready-$(PIPECAT):
 bench-peer: $(READY) $(PEER)/ready-$(PIPECAT) ## Against Pipecat: CALLS=20 PEER_CALLS=5 SECONDS=30
 	$(BIN)/python -m eslbot.bench.peer --calls $(or $(CALLS),20) \
 		--peer-calls $(or $(PEER_CALLS),5) --seconds $(or $(SECONDS),30)
+
+# What rq-dashboard needs beside what is here. It runs on our own pins of RQ, redis-py and Werkzeug.
+RQ_DASHBOARD := var/rq-dashboard
+RQ_DASHBOARD_PINS := rq-dashboard==0.9.0 Flask==3.1.3 arrow==1.4.0 blinker==1.9.0 \
+	itsdangerous==2.2.0 Jinja2==3.1.6 Redis-Sentinel-Url==1.0.1
+
+$(RQ_DASHBOARD)/ready-0.9.0: | $(READY)
+	@mkdir -p $(@D)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
+		--target $(RQ_DASHBOARD) $(RQ_DASHBOARD_PINS) \
+		|| { echo "make: the package index can't be reached, or has no rq-dashboard 0.9.0" >&2; exit 2; }
+	@touch $@
+
+rq-dashboard: $(READY) $(RQ_DASHBOARD)/ready-0.9.0 ## RQ's queues and jobs in a browser: PORT=9181
+	@$(BIN)/honcho run $(CURDIR)/$(BIN)/python -m eslbot.rq_dashboard \
+		--packages $(RQ_DASHBOARD) --port $(or $(PORT),9181)
 
 lint: $(READY) ## ruff and mypy
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import redis
 
+from eslbot import check as check_house
 from eslbot import monitor, variants
 from eslbot.chaos import command as chaos
 from eslbot.evals import command as evals
@@ -40,8 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     records.add_commands(commands)
     commands.add_parser("redis", help="run the Redis that comes along")
     check = commands.add_parser("check", help="is everything set up rightly? (before a start)")
-    check.add_argument("bot", nargs="?", help="check this bot's file alone")
-    check.add_argument("--json", action="store_true", help="with BOT: for programs")
+    check_house.add_arguments(check)
     commands.add_parser("schema", help="print the JSON Schema of bots' files, for editors")
     commands.add_parser("settings", help="print the reference of all settings")
     commands.add_parser("redis-acl", help="print users for Redis with no more rights than needed")
@@ -95,13 +95,12 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> int:
         except redis_server.NoRedis as error:
             raise Trouble(str(error)) from None
     if arguments.command == "check":
-        from eslbot.check import check
-
         if arguments.bot:
             from eslbot.check_bot import check_bot
 
             return check_bot(Path(arguments.bot), arguments.json)
-        return check(settings)
+        return check_house.check(settings, running=arguments.running, as_json=arguments.json,
+                                 file=arguments.dialplan)  # fmt: skip
     if arguments.command == "freeswitch":
         return _freeswitch(arguments, settings)
     if arguments.command == "chaos":

@@ -1,146 +1,88 @@
-"""Is everything set up rightly? Asked before a start, so that nothing is half started."""
+"""`eslbot check`: is everything set up rightly? Asked before a start, so that nothing is half
+started; with --running of a house that is up.
+
+Exit codes: 0 all well, 1 warnings, 2 something is wrong. A line for each finding on stderr.
+"""
 
 from __future__ import annotations
 
-import socket
-import subprocess
+import argparse
+import json
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import redis
+from eslbot.doctor import Finding, dialplan, engines, house, running, switch
+from workers.bot import Bot, BotError, load
+from workers.settings import Settings
 
-from eslbot.console import login
-from eslbot.records.store import Store, StoreError
-from eslbot.records.webhooks import read_secrets
-from eslbot.redis_server import NoRedis, binary
-from workers import streams
-from workers.bot import BotError, load
-from workers.settings import Settings, SettingsError
-
-ENGINES_WITHIN_S = 300  # a model may have to be fetched
+Look = tuple[str, Callable[[], list[Finding]]]
 
 
-def check(settings: Settings) -> int:
-    """Print one line for each thing that is wrong; 0 when nothing is, else 2."""
-    wrong = [
-        *_bot(settings),
-        *_port("ESLBOT_LISTEN_PORT", settings.listen_host, settings.listen_port),
-        *_metrics(settings),
-        *_console(settings),
-        *_redis(settings),
-        *_state_dir(settings),
-    ]
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bot", nargs="?", help="check this bot's file alone")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument(
+        "--running", action="store_true", help="the house is up: do its parts answer, and how?"
+    )
+    parser.add_argument(
+        "--dialplan",
+        type=Path,
+        metavar="FILE",
+        help="your switch's eslbot.xml: is it the right one?",
+    )
+
+
+def check(
+    settings: Settings, *, running: bool = False, as_json: bool = False, file: Path | None = None
+) -> int:
+    """Print what is found. file: a dialplan to compare."""
+    found: list[Finding] = []
+    looked = []
+    for name, look in _looks(settings, running, file, found):
+        looked.append(name)
+        found += look()
+    wrong = any(not one.warning for one in found)
+    code = 2 if wrong else 1 if found else 0
+    if as_json:
+        told = {"exit": code, "looked_at": looked, "findings": [one.shown() for one in found]}
+        print(json.dumps(told, indent=2, ensure_ascii=False))
+        return code
+    for one in found:
+        print(f"eslbot: {one.line}", file=sys.stderr)
     if not wrong:
-        wrong = _records(settings)
-    if not wrong:
-        wrong = _engines()
-    for line in wrong:
-        print(f"eslbot: {line}", file=sys.stderr)
-    return 2 if wrong else 0
+        well = f"{len(found)} warnings" if found else "all well"
+        print(f"eslbot check: {', '.join(looked)}: {well}")
+    return code
 
 
-def _bot(settings: Settings) -> list[str]:
+def _looks(settings: Settings, up: bool, file: Path | None, found: list[Finding]) -> Iterator[Look]:
+    """What is looked at, the quick things first. The rest is not where one of them is wrong."""
+    bot: Bot | None = None
     try:
-        load(Path(settings.bot))
-    except BotError as error:
-        return [f"ESLBOT_BOT: {error}"]
-    return []
-
-
-def _records(settings: Settings) -> list[str]:
-    """Keys and secrets are what they should be, and the database is there."""
-    try:
-        known = read_secrets(settings.webhook_secrets_file)
         bot = load(Path(settings.bot))
-        absent = sorted({h.secret for h in bot.webhooks.values()} - set(known))
-        if absent:
-            return [f"ESLBOT_WEBHOOK_SECRETS_FILE: has no secret {', '.join(absent)}"]
-        store = Store.of(settings)
-        with store.begin():
-            pass
-        store.close()
-    except SettingsError as error:
-        return [str(error)]
-    except StoreError as error:
-        return [f"ESLBOT_RECORDS_URL: {error}"]
-    return []
-
-
-def _port(name: str, host: str, port: int) -> list[str]:
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as one:
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            one.bind((host, port))
-    except OSError as error:
-        return [f"{name}: {host}:{port}: {error.strerror or error}"]
-    return []
-
-
-def _metrics(settings: Settings) -> list[str]:
-    if not settings.metrics_port:
-        return []
-    return _port("ESLBOT_METRICS_PORT", settings.metrics_host, settings.metrics_port)
-
-
-def _console(settings: Settings) -> list[str]:
-    try:
-        login.check(settings.console_host, settings.console_token)
-    except login.NotSafe as error:
-        return [str(error)]
-    return _port("ESLBOT_CONSOLE_PORT", settings.console_host, settings.console_port)
-
-
-def _redis(settings: Settings) -> list[str]:
-    if not settings.redis_url:
-        try:
-            binary()
-        except NoRedis as error:
-            return [f"REDIS_URL: {error}"]
-        return _port("ESLBOT_REDIS_PORT", "127.0.0.1", settings.redis_port)
-    try:
-        timeout_s = settings.redis_timeout_ms / 1000
-        client = streams.connect(settings.redis, timeout_s, 2, settings.redis_tls)
-        streams.wait_for_redis(client, within_s=0)
-        version = client.info("server")["redis_version"]
-        if tuple(int(part) for part in version.split(".")[:2]) < (6, 2):
-            return [f"REDIS_URL: Redis {version} is older than 6.2"]
-    except SettingsError as error:
-        return [str(error)]
-    except (redis.RedisError, ValueError) as error:
-        return [f"REDIS_URL: {streams.plain(error)}"]
-    return []
-
-
-def _state_dir(settings: Settings) -> list[str]:
-    try:
-        folder = Path(settings.state_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".probe"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        return [f"ESLBOT_STATE_DIR: {settings.state_dir}: {error.strerror}"]
-    return []
-
-
-def _engines() -> list[str]:
-    """Let each role choose its engine as the workers will, in processes like theirs."""
-    command = [sys.executable, "-m", "workers", "--check"]
-    runs = {
-        role: subprocess.Popen(  # noqa: S603
-            [*command, role], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        )
-        for role in streams.STAGES
-    }
-    wrong = []
-    for role, run in runs.items():
-        try:
-            _, told = run.communicate(timeout=ENGINES_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            run.kill()
-            wrong.append(f"{role}: its engine did not load in {ENGINES_WITHIN_S} s")
-            continue
-        if run.returncode:
-            wrong.append(told.strip().splitlines()[-1] if told.strip() else f"{role}: failed")
-    return wrong
+        yield "bot", list
+    except BotError as error:
+        what = f"ESLBOT_BOT: {error}"
+        yield "bot", lambda: [Finding(what)]
+    yield "console", lambda: house.console(settings)
+    if not up:
+        yield "ports", lambda: house.ports(settings)
+    if settings.redis_url or up:
+        yield "Redis", lambda: house.other_redis(settings)
+    else:
+        yield "Redis", house.own_redis
+    yield "state", lambda: house.state_dir(settings)
+    if settings.switch_esl:
+        yield "switch", lambda: switch.look(settings)
+    if file is not None and bot is not None:
+        at, of = file, bot
+        yield "dialplan", lambda: dialplan.compare(at, of, settings)
+    if bot is None or any(not one.warning for one in found):
+        return
+    of = bot
+    yield "records", lambda: house.records(settings, of)
+    if up:
+        yield "listeners and workers", lambda: running.look(settings)
+    elif not any(not one.warning for one in found):
+        yield "engines", engines.load

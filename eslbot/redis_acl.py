@@ -33,7 +33,7 @@ RULES = {
         "~eslbot:variant:* ~eslbot:transfers:*",
         "~eslbot:ai-off",
         *(f"~rq:queue:{stage}" for stage in STAGES), "~rq:queues ~rq:job:*",
-        CONNECTION, SCRIPTS, "+info|server",  # `eslbot check` asks for the version
+        CONNECTION, SCRIPTS, "+info|server +info|memory",  # `eslbot check` asks
         "+get +set +mget +del +expire +scan +sadd +xadd +xread +xtrim +xlen +xrange +xdel",
         "+rpush +lpush +ltrim +lrange +llen +lindex +hgetall +zadd",
         "+zcard +zremrangebyscore +zremrangebyrank +pexpire",

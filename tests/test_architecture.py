@@ -83,6 +83,7 @@ TIME_OF_DAY = {
     "eslbot/ai_off.py",
     "eslbot/console/health.py",
     "eslbot/link.py",
+    "eslbot/live_calls.py",
     "eslbot/outbox.py",
     "eslbot/promotion.py",
     "eslbot/prompts.py",

@@ -73,7 +73,7 @@ def test_a_story_comes_to_a_summary():
         "uuid": "c1", "began": 100.0, "last": 109.0, "caller": "…678", "called": "7000",
         "bot": "energy", "listener": "here", "state": "hearing",
         "words": "What is your account number?", "who": "bot", "intent": "balance", "turns": 1,
-        "failures": 1, "wait_ms": 910, "outcome": "", "reason": "",
+        "failures": 1, "wait_ms": 910, "turn_outcome": "answered", "outcome": "", "reason": "",
     }  # fmt: skip
     assert one.matches("BALANCE northwind")
     assert not one.matches("balance address")

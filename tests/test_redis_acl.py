@@ -15,10 +15,11 @@ import pytest
 import redis
 from redis.exceptions import NoPermissionError
 
-from eslbot import ai_off, check
+from eslbot import ai_off
 from eslbot.chaos import live
 from eslbot.console import health
 from eslbot.console.feed import Feed
+from eslbot.doctor import house as doctor
 from eslbot.link import FORGET_HEARD
 from eslbot.redis_acl import CONSOLE, LISTENER, RECORDER, RULES, WATCHER, WORKER
 from eslbot.switch.caller import Caller, Keys, Say
@@ -175,7 +176,8 @@ def test_who_watches_a_call_needs_the_watchers_rights_alone(
 def test_the_check_before_a_start_needs_no_more(house: House, passwords: dict[str, str]):
     for user in (LISTENER, WORKER):
         url = f"redis://{user}:{passwords[user]}@127.0.0.1:{house.redis.port}/0"
-        assert check._redis(load({"REDIS_URL": url})) == []
+        found = doctor.other_redis(load({"REDIS_URL": url}))
+        assert not [one.line for one in found if not one.warning]
 
 
 Attempt = Callable[[redis.Redis], Any]

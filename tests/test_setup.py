@@ -59,7 +59,8 @@ def test_a_busy_port(tmp_path: Path, busy: socket.socket, name: str):
     port = str(busy.getsockname()[1])
     run = eslbot("check", **good(tmp_path, **{name: port}))
     assert run.returncode == 2
-    assert run.stderr == f"eslbot: {name}: 127.0.0.1:{port}: Address already in use\n"
+    assert run.stderr.startswith(f"eslbot: {name}: 127.0.0.1:{port}: Address already in use. To do")
+    assert len(run.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import sys
 
 import redis
 
-from workers import logs, streams
+from workers import engine_check, logs, streams
 from workers.engines import EngineError, choose, open_library, unreachable
 from workers.jobs import Context
 from workers.respawn import respawn
@@ -35,7 +35,8 @@ def main(argv: list[str] | None = None) -> int:
             wrong = unreachable(role, settings)
             if wrong:
                 raise EngineError(wrong[0])
-            choose(role, settings)
+            for line in engine_check.look(role, settings, choose(role, settings)):
+                print(f"warning: {line}", flush=True)
             return 0
         os.nice(settings.worker_nice)
         slots = settings.stt_slots if role == "stt" else settings.worker_slots

@@ -149,6 +149,12 @@ class Settings:
         low=2,
         high=60,
     )
+    switch_esl: str = _set(
+        "",
+        "Where `eslbot check` asks FreeSWITCH's inbound event socket, HOST:PORT. Empty: nowhere.",
+        pattern=r"|(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}",
+    )
+    switch_password: str = _set("", "Its password.", secret=True)
     # -- other doors
     websocket_host: str = _set("127.0.0.1", "Address of the WebSocket door.")
     websocket_port: int = _set(0, "TCP port of the WebSocket door; 0: none.", low=0, high=65535)

@@ -13,7 +13,8 @@ MAX_WORDS = 200  # characters that are shown of what was said
 MAX_SEARCHED = 4000  # characters of a call that a search looks at
 SHOWN = (
     "uuid", "began", "last", "caller", "called", "bot", "listener", "state", "words", "who",
-    "intent", "turns", "failures", "wait_ms", "outcome", "reason",
+    "intent", "turns", "failures", "wait_ms", "turn_outcome",
+    "outcome", "reason",
 )  # fmt: skip
 # Of those intervals the first one that there is says how long the caller waited.
 WAITS = ("first_frame_ms", "first_speech_ms")
@@ -38,6 +39,7 @@ class Summary:
     turns: int = 0
     failures: int = 0
     wait_ms: int | None = None
+    turn_outcome: str = ""  # the last one's
     outcome: str = ""
     reason: str = ""
     hung_up: bool = False  # and the log is complete
@@ -83,6 +85,7 @@ class Summary:
         if of.get("outcome") in ("merged", "discarded"):
             return
         self.turns += 1
+        self.turn_outcome = str(of.get("outcome", ""))
         for name in WAITS:
             if isinstance(of.get(name), int):
                 self.wait_ms = of[name]

@@ -27,6 +27,7 @@ def add_commands(commands: Any) -> None:
     calls = commands.add_parser("calls", help="list calls")
     _filters(calls)
     calls.add_argument("--json", action="store_true", help="a line of JSON for each")
+    calls.add_argument("--live", action="store_true", help="those that go on now, until Ctrl-C")
     show = commands.add_parser("show", help="one call: what was said, and how long all took")
     show.add_argument("call", metavar="CALL", help="its UUID, or the beginning of it")
     show.add_argument("--json", action="store_true")
@@ -73,6 +74,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
             run_recorder(settings)
             return 0
+        if arguments.command == "calls" and arguments.live:
+            return _live(arguments, settings)
         store = Store.of(settings)
         try:
             return _run(arguments, settings, store)
@@ -115,6 +118,16 @@ def _run(arguments: argparse.Namespace, settings: Settings, store: Any) -> int:
     else:
         print(f"{rekey.rekey(store)} rows sealed with the newest key")
     return 0
+
+
+def _live(arguments: argparse.Namespace, settings: Settings) -> int:
+    from eslbot import live_calls
+
+    kept = ("intent", "outcome", "variant", "escalated", "resolved", "caller", "since", "until")
+    given = [f"--{name}" for name in kept if getattr(arguments, name) is not None]
+    if given:
+        raise SettingsError(f"{given[0]}: asks for calls that are over; --live takes --bot, --json")
+    return live_calls.run(settings, arguments.json, arguments.bot)
 
 
 def _show(arguments: argparse.Namespace, settings: Settings, store: Any) -> int:
