@@ -99,6 +99,7 @@ TIME_OF_DAY = {
     "eslbot/monitor.py",
     "eslbot/switch/events.py",
     "workers/acting.py",  # business hours
+    "workers/llm/guide.py",  # the same
     "eslbot/traces.py",
     "workers/streams.py",
     "workers/tts/cache.py",
