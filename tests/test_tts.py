@@ -132,7 +132,9 @@ def test_many_speakers_at_once_each_get_their_own_words(engine: TtsEngine) -> No
     assert not any(same_words(alone[n], alone[n - 1]) for n in range(len(alone)))
     with ThreadPoolExecutor(len(texts)) as threads:
         together = list(threads.map(lambda text: spoken(engine, text), texts))
-    assert all(map(same_words, together, alone))
+    for text, one, other in zip(texts, together, alone, strict=True):
+        # No two renderings are the same; once in a long while two are unlike.
+        assert same_words(one, other) or same_words(one, spoken(engine, text))
 
 
 def test_a_slow_listener_keeps_nobody_else_waiting(espeak: EspeakEngine) -> None:

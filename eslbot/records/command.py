@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import signal
 import sys
 import time
 from pathlib import Path
@@ -127,6 +128,8 @@ def _live(arguments: argparse.Namespace, settings: Settings) -> int:
     given = [f"--{name}" for name in kept if getattr(arguments, name) is not None]
     if given:
         raise SettingsError(f"{given[0]}: asks for calls that are over; --live takes --bot, --json")
+    # A shell that starts it in the background has it ignore SIGINT.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     return live_calls.run(settings, arguments.json, arguments.bot)
 
 
