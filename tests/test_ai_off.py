@@ -134,7 +134,9 @@ def test_orders_are_bounded_and_those_that_ended_make_room(client: redis.Redis):
 
 
 def test_what_is_no_order_is_passed_over(client: redis.Redis):
-    client.hset(ai_off.KEY, mapping={"a": "{", "b": json.dumps({"x": 1}), "c": "{}"})
+    client.hset(
+        ai_off.KEY, mapping={"a": "{", "b": json.dumps({"x": 1}), "c": "{}", "d": "[" * 2000}
+    )
     assert [key for key, _ in ai_off.look(client)] == ["c"]
 
 
