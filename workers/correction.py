@@ -45,7 +45,8 @@ _CANCEL: Final = {
 }
 # Around it, where it is all that was said: in answer to a question of a value.
 _MERE: Final = {
-    "en": "oh|no|well|um|uh|actually|then|please|just|it|that|this|okay|ok|sorry|thanks|thank you|wait",
+    "en": "oh|no|well|um|uh|actually|then|please|just|it|that|this|okay|ok|sorry|thanks|"
+    "thank you|wait",
     "de": "ach|nein|äh|ähm|doch|dann|bitte|danke|gut|moment|es",
 }
 _OTHER: Final = {
