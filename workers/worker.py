@@ -31,7 +31,7 @@ from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 from rq.utils import current_timestamp
 
-from workers import jobs, streams
+from workers import jobs, logs, streams
 from workers.messages import MessageError, turn_from_json
 from workers.presence import Presence
 from workers.wire import Pipe, Wire
@@ -146,6 +146,7 @@ class PoolWorker(SimpleWorker):
         self._pool.submit(self._run, job)
 
     def _run(self, job: _Taken) -> None:
+        logs.CALL.set("")  # this thread has served another call
         try:
             try:
                 function, turn_json = job.asks()
