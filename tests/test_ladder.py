@@ -236,6 +236,16 @@ def test_a_voice_has_until_what_there_is_was_heard_and_a_little_less(told: Told)
     assert told.notes.timers["budget tts"][0] == told.notes.bot.ladder.budget.audio_ms / 1000
 
 
+def test_while_the_caller_may_go_on_nothing_has_failed_yet(told: Told):
+    told.hear()
+    told.turn.held = []
+    told.notes.ring("deadline")
+    assert told.notes.failed == []
+    for act in told.turn.held:
+        act()
+    assert told.notes.failed == ["no answer in time"]
+
+
 def test_too_late_is_the_menu(told: Told):
     told.hear()
     told.notes.ring("deadline")
