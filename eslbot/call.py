@@ -294,7 +294,7 @@ class Call:
         self.post(self._on_hangup)
 
     def over(self, cause: str, disposition: str) -> None:
-        self.post(self.leave.on_hung_up, cause, disposition)
+        self.post(lambda: self.leave.on_hung_up(cause, disposition))
 
     def media_gone(self, reason: str) -> None:
         self.post(self._on_media_gone, reason)
@@ -304,15 +304,15 @@ class Call:
 
     def redis(self, healthy: bool) -> None:
         """Redis stopped working, or works again."""
-        self.post(self.assistant.on_redis, healthy)
+        self.post(lambda: self.assistant.on_redis(healthy))
 
     def dead(self, names: set[str]) -> None:
         """These workers are gone."""
-        self.post(self.assistant.on_dead, names)
+        self.post(lambda: self.assistant.on_dead(names))
 
     def send_away(self, reason: str) -> None:
         """The listener ends: FreeSWITCH's own menu takes the caller."""
-        self.post(self.leave.native_menu, reason, False)
+        self.post(lambda: self.leave.native_menu(reason, failed=False))
 
     def over_and_told(self) -> bool:
         """The connection has ended, and all that came before its end was dealt with."""
@@ -492,3 +492,10 @@ class Call:
         self.consent.end()
         if self.leg:
             self.house.clock.remove(self.leg)
+
+    def let_go(self) -> None:
+        """After run() and accompany(). Its parts know it, and it knows them: taken apart, it is
+        freed at once and need not wait for the garbage collector."""
+        self._mailbox.clear()
+        self._then = self.leg = None
+        del self.assistant, self.consent, self.door, self.leave, self.menu, self._watch
