@@ -8,6 +8,8 @@ import pickle
 import signal
 import subprocess
 import sys
+import tracemalloc
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,8 +37,9 @@ from workers.messages import (
     Started,
     Turn,
     decode,
+    turn_to_json,
 )
-from workers.worker import PoolWorker
+from workers.worker import MAX_JOB_BYTES, PoolWorker, _Taken
 
 OUT = "eslbot:out:test"
 ROOT = Path(__file__).parent.parent
@@ -201,6 +204,17 @@ def test_a_function_that_is_not_on_the_list_is_not_run(pool: Pool, tmp_path: Pat
     assert process.poll() is None
 
 
+def test_a_turn_of_another_function_is_not_done_either(pool: Pool):
+    pool.start("tts")
+    turn = pool.turn()
+    queue = pool.queues["tts"]
+    job = queue.enqueue_call("os.system", kwargs={"turn": turn_to_json(turn)}, failure_ttl=60)
+    registry = FailedJobRegistry("tts", connection=pool.client, serializer=JSONSerializer)
+    wait_until(lambda: job.id in registry.get_job_ids())
+    assert 0 < pool.client.ttl(job.key) <= streams.FAILED_JOB_TTL_S  # type: ignore[operator]
+    assert pool.told() == []
+
+
 class _Bomb:
     def __init__(self, path: str) -> None:
         self.path = path
@@ -360,3 +374,22 @@ def test_jobs_are_json(client: redis.Redis):
     assert job.func_name == "workers.jobs.speak"
     assert json.loads(job.kwargs["turn"])["call"] == "c"
     assert 0 < client.ttl(job.key) <= 11  # type: ignore[operator]
+
+
+def test_of_a_job_that_unpacks_to_more_and_more_a_megabyte_is_read():
+    data = zlib.compress(b"[" + b" " * 50_000_000 + b"]")
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError):  # JSON's own
+            _Taken("1", {b"data": data}).asks()
+        assert tracemalloc.get_traced_memory()[1] < 10 * MAX_JOB_BYTES
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_no_job_is_refused():
+    for data in (b"", b"\xff", b"7", b"[1, 2]", b"{", b"null", zlib.compress(b"no job")):
+        with pytest.raises(ValueError):
+            _Taken("1", {b"data": data}).asks()
+    packed = zlib.compress(json.dumps(["f", None, [], {"turn": "t"}]).encode())
+    assert _Taken("1", {b"data": packed}).asks() == ("f", "t")
