@@ -43,7 +43,7 @@ class Assistant:
         # A call may come back under the same UUID, also after the switch was started anew: nothing
         # that was meant for it before must fit.
         self._epoch = random.getrandbits(32) << 16
-        self._keys = KeyEntry(call, self._entered)
+        self._keys = KeyEntry(call)
         self._no_input = 0
         self._cut: str | None = None
         self._interruptions = 0
@@ -54,6 +54,7 @@ class Assistant:
         state = self._call.state
         if isinstance(event, SpeechStarted):
             if self._acting:
+                self._cut = None  # by the clock, before it was known: the answer goes on
                 return
             if state in (State.SPEAKING, State.LISTENING, State.THINKING):
                 carry = self._onset()
@@ -115,7 +116,8 @@ class Assistant:
         call.record("heard", typed=True, text=turn.told)
         self._await_answer()
 
-    def _entered(self, keys: str) -> None:
+    def entered(self, keys: str) -> None:
+        """See key_entry.py."""
         call = self._call
         turn = self._turn
         if turn is None or not turn.keyed or call.state is not State.HEARING:
@@ -166,7 +168,9 @@ class Assistant:
         if self._acting:
             return
         if self._call.playback.busy or self._call.state is State.SPEAKING:
-            self._cut = self._call.playback.stop(now)
+            heard = self._call.playback.stop(now)
+            # A key may come between the clock's cut and its speech: what was heard then counts.
+            self._cut = heard if self._cut is None else self._cut
 
     def _onset(self) -> bytes:
         """The caller begins: close what was going on; return audio to be heard again.

@@ -84,6 +84,10 @@ class Playback:
         """More speech of the last sentence. Raises PlaybackFull."""
         if self._kept + len(pcm) > self._max_bytes:
             raise PlaybackFull(f"over {self._max_bytes // 2 // RATE} s of speech")
+        if not pcm:
+            return  # a new attempt's, all of which was there before; its sentence may be over
+        if not self._queue:  # it was cut off, and goes on all the same: see acting.py
+            self.sentence("")
         self._kept += len(pcm)
         self._queue[-1].pcm += pcm
 

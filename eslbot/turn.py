@@ -155,8 +155,13 @@ class Turn:
         attempt = Attempt(len(work.attempts), level)
         if stage == "tts":
             at = self.speaking if self.speaking is not None else 0
-            said = said[:at]
+            # Of a sentence that is all there nothing is wanted: another voice has another length.
+            over = max(one.next_piece[0] for one in work.attempts)
             attempt.next_piece, attempt.skip = (at, 0), self.received
+            if over > at:
+                at = over
+                attempt.next_piece, attempt.skip = (at, 0), 0
+            said = said[:at]
         work.attempts.append(attempt)
         work.chosen = None
         message = dataclasses.replace(
