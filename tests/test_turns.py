@@ -10,8 +10,11 @@ import pytest
 from eslbot import call_state
 from eslbot.answer import Answer
 from eslbot.assistant import Assistant
+from eslbot.call import Call as RealCall
 from eslbot.call_state import State
+from eslbot.departure import MAX_ACCOMPANIED, Departure
 from eslbot.endpointing import SpeechStarted
+from eslbot.menu import MenuRun
 from eslbot.playback import Playback
 from eslbot.transcript import Transcript
 from eslbot.turn import Turn
@@ -173,3 +176,59 @@ def test_another_voice_does_not_say_the_end_of_a_sentence_again(call: Call):
     assert call.dispatched[-1] == ("tts", 1, 1, ("One moment please.",))
     assistant.on_worker(epoch, 1, Speech(1, 0, PCM))
     assert call.playback.seconds_left == len(PCM) / 16_000
+
+
+# -- what is left when a call ends, and what it does in the menu
+
+
+def test_a_call_whose_end_fails_gives_back_its_place_all_the_same(call: Call):
+    given_back: list[str] = []
+    call.leg = "leg"  # type: ignore[assignment]
+    call.events = SimpleNamespace(worker=None)  # type: ignore[attr-defined]
+    call.house.clock = SimpleNamespace(remove=given_back.append)
+    call.house.link = SimpleNamespace(forget=lambda uuid, handler: given_back.append(uuid))
+
+    def end(how: str, why: str) -> None:
+        raise TypeError("a field that is no JSON")
+
+    call.leave = SimpleNamespace(end=end)
+    with pytest.raises(TypeError):
+        RealCall._close(call)  # type: ignore[arg-type]
+    assert given_back == ["call", "leg"]
+
+
+def test_only_so_many_calls_are_accompanied():
+    door = SimpleNamespace(follows=True, let_go=lambda: None, closed=[])
+    door.close = lambda: door.closed.append(house.accompanied)
+    house = SimpleNamespace(accompanied=MAX_ACCOMPANIED - 1)
+    met: list[int] = []
+
+    def over() -> bool:
+        met.append(house.accompanied)
+        return True
+
+    one: Any = SimpleNamespace(door=door, house=house, uuid="u", settings=Settings(),
+                               over_and_told=over)  # fmt: skip
+    for wanted in (MAX_ACCOMPANIED - 1, MAX_ACCOMPANIED):
+        house.accompanied = wanted
+        leave = Departure(one)
+        leave.how = "transferred"
+        leave.accompany()
+        assert house.accompanied == wanted
+    assert met == [MAX_ACCOMPANIED]
+    assert len(door.closed) == 2
+
+
+def test_the_menu_waits_for_further_keys_as_long_as_freeswitchs_own(call: Call):
+    call.settings = Settings(dtmf_gap_ms=700)
+    call.ai_off = ""  # type: ignore[attr-defined]
+    call.dialog = DialogState("balance")
+    call.house.prompts = SimpleNamespace(complete=lambda bot: True, get=lambda text: PCM)
+    call.playback = Playback(320, 3, 60)  # type: ignore[assignment]
+    then: list[Any] = []
+    call.when_said = then.append  # type: ignore[method-assign]
+    call.played = lambda: then[-1]()  # type: ignore[attr-defined]
+    menu = MenuRun(call)  # type: ignore[arg-type]
+    menu.start(None)
+    menu.key("4")
+    assert call.timers["menu"][0] == 0.7
