@@ -17,7 +17,7 @@ MAX_KEYS = 32
 
 
 class KeyEntry:
-    """Of one call, whose assistant is told each entry, once; it may be ""."""
+    """Of one call. Its assistant hears of each entry once; it may be ""."""
 
     def __init__(self, call: Call) -> None:
         self._call = call
