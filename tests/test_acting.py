@@ -69,6 +69,14 @@ def test_the_callers_words_end_no_turn_that_pays(told: Told):
     assert not told.turn.acting
 
 
+def test_a_turn_whose_worker_is_gone_pays_no_more_and_the_caller_may_end_it(told: Told):
+    told.ask("pay")
+    told.turn.again("tts", 0)
+    assert told.turn.acting
+    told.turn.again("llm", 0)
+    assert not told.turn.acting
+
+
 @pytest.mark.parametrize(("tool", "again"), [("customer", True), ("pay", False)])
 def test_another_attempt_may_look_up_again_and_not_pay_again(told: Told, tool: str, again: bool):
     first = told.ask(tool)

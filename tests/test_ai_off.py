@@ -141,7 +141,9 @@ def test_what_is_written_down_is_bounded(client: redis.Redis, monkeypatch: pytes
 
 
 def test_what_is_no_order_is_passed_over(client: redis.Redis):
-    client.hset(ai_off.KEY, mapping={"a": "{", "b": json.dumps({"x": 1}), "c": "{}"})
+    client.hset(
+        ai_off.KEY, mapping={"a": "{", "b": json.dumps({"x": 1}), "c": "{}", "d": "[" * 2000}
+    )
     assert [key for key, _ in ai_off.look(client)] == ["c"]
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import redis
 from rq import Queue
+from rq.exceptions import StopRequested
 from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 
@@ -44,7 +45,7 @@ from workers.messages import (
 )
 from workers.stt.engine import Hints, SttError
 from workers.wire import Wire
-from workers.worker import MAX_JOB_BYTES, _Taken
+from workers.worker import MAX_JOB_BYTES, PoolWorker, Slots, _Taken
 
 OUT = "eslbot:out:test"
 ROOT = Path(__file__).parent.parent
@@ -342,6 +343,35 @@ def test_on_sigterm_a_running_job_is_finished_and_the_worker_retires(pool: Pool)
     assert process.wait(10) == 0
     assert SpeechEnd(0, last=True) in pool.told()
     assert streams.living(pool.client, "tts") == []
+
+
+def test_on_sigterm_a_job_that_does_not_end_is_left(pool: Pool):
+    process = pool.start("llm")
+    pool.enqueue(pool.turn(listen_s=600.0), "llm")
+    wait_until(pool.told_one(Started))
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(120) == 0
+    assert "left with jobs unfinished" in process.stdout.read()
+
+
+@pytest.mark.parametrize("away", [True, False])
+def test_a_worker_stops_though_the_signals_exception_was_swallowed(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch, away: bool
+):
+    context: Any = SimpleNamespace(stage="llm")
+    worker = PoolWorker(context, pool.client, Slots(1, "llm"), "one")
+    asked = []
+
+    def ask(*command: object, within_s: float) -> None:
+        asked.append(command)
+        worker._stop_requested = True
+        if away:
+            raise redis.ConnectionError
+
+    monkeypatch.setattr(worker._wire, "ask", ask)
+    with pytest.raises(StopRequested):
+        worker.dequeue_job_and_maintain_ttl(None)
+    assert len(asked) == 1
 
 
 def test_a_worker_that_is_killed_is_started_again_and_ends_with_its_keeper(pool: Pool):

@@ -118,12 +118,14 @@ class PoolWorker(SimpleWorker):
         self, timeout: int | None, max_idle_time: int | None = None
     ) -> Any:
         while not self._free.acquire(timeout=1.0):
+            self._heed()
             self.heartbeat()
         try:
             while True:
                 try:
                     return self._next(timeout or self.dequeue_timeout)
                 except redis.ConnectionError as error:
+                    self._heed()
                     log.warning("Redis: %s; again in 1 s", streams.plain(error))
                     time.sleep(1.0)
         except BaseException:
@@ -134,6 +136,7 @@ class PoolWorker(SimpleWorker):
         """The next job of the queue that has not expired, with its slot."""
         queue = self.queues[0]
         while True:
+            self._heed()
             self.heartbeat()
             self.check_for_suspension(False)
             if self.should_run_maintenance_tasks:
@@ -200,26 +203,34 @@ class PoolWorker(SimpleWorker):
         self._stop_requested = True
         raise StopRequested
 
+    def _heed(self) -> None:
+        """Stop, if the signal's own exception was lost where any exception is caught: in a log
+        handler, or as one of the connection's."""
+        if self.stopping:
+            raise StopRequested
+
     @property
     def stopping(self) -> bool:
         return bool(self._stop_requested)
 
-    def finish(self) -> None:
-        """Wait GRACE_S for running jobs."""
+    def finish(self) -> bool:
+        """Wait GRACE_S for running jobs. Whether all have ended."""
         deadline = time.monotonic() + GRACE_S
         for _ in range(self._slots.count):
             if not self._free.acquire(timeout=max(0.0, deadline - time.monotonic())):
                 log.warning("left with jobs unfinished")
-                return
+                return False
+        return True
 
     def close(self) -> None:
         """Give its connection back: the next worker wants one of the few."""
         self._wire.close()
 
 
-def work(context: jobs.Context, queue: redis.Redis, slots: int, health_s: float) -> None:
+def work(context: jobs.Context, queue: redis.Redis, slots: int, health_s: float) -> bool:
     """Serve until told to stop. Redis may go and come back meanwhile.
 
+    Whether all jobs have ended: Python itself would wait for those that have not, without bound.
     queue: a client of RQ's own: RQ blocks on it for longer than the jobs' client may.
     """
     presence = Presence(context, slots, health_s)
@@ -234,12 +245,12 @@ def work(context: jobs.Context, queue: redis.Redis, slots: int, health_s: float)
                 worker = PoolWorker(context, queue, shared, unique)
                 worker.work(logging_level="WARNING")
                 if worker.stopping:
-                    worker.finish()
-                    return
+                    return worker.finish()
                 pause_s = 0.5
             except redis.RedisError as error:
                 if worker is not None and worker.stopping:
-                    return  # told to end while Redis is away: there is nobody to say goodbye to
+                    # Told to end while Redis is away: there is nobody to say goodbye to.
+                    return worker.finish()
                 log.warning("Redis: %s; again in %.1f s", type(error).__name__, pause_s)
             finally:
                 if worker is not None:
@@ -247,6 +258,6 @@ def work(context: jobs.Context, queue: redis.Redis, slots: int, health_s: float)
             time.sleep(pause_s)
             pause_s = min(pause_s * 2, 5.0)
     except (KeyboardInterrupt, StopRequested):
-        return
+        return worker is None or worker.finish()
     finally:
         presence.stop()
