@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,7 @@ from eslbot.transfers import Whisper
 from tests.conftest import ENERGY
 from tests.dialplan_walker import Walker
 from workers.bot import Bot, load
+from workers.bot.routing import Route
 from workers.messages import DialogState, Speech, SpeechEnd
 from workers.settings import Settings
 
@@ -133,6 +135,35 @@ def test_an_hour_later_there_is_room_again(client: redis.Redis):
 def test_without_redis_a_listener_goes_by_its_own_count():
     caps = TransferCaps(redis.Redis(port=1, socket_connect_timeout=0.2))
     assert [caps.take("billing", 2) for _ in range(3)] == [True, True, False]
+
+
+def capped(folder: Path, room: set[str]) -> Callable[[str], Route]:
+    """Where callers come to; room: destinations that may have one more."""
+    found: dict[str, Any] = yaml.safe_load(ENERGY.read_text())
+    for name in ("agent", "billing"):
+        found["destinations"][name] |= {"max_transfers_per_hour": "3", "busy": f"{name} is busy."}
+    (folder / "capped.yaml").write_text(yaml.safe_dump(found, sort_keys=False))
+    bot = load(folder / "capped.yaml")
+    told: list[tuple[str, dict[str, Any]]] = []
+    link = SimpleNamespace(may_transfer=lambda name, limit: limit == 3 and name in room)
+    one: Any = SimpleNamespace(
+        bot=bot, dialog=DialogState(), house=SimpleNamespace(link=link),
+        record=lambda what, **fields: told.append((what, fields)),
+    )  # fmt: skip
+    return lambda name: transfers.route(one, name)
+
+
+def test_a_destination_that_is_full_sends_callers_on(tmp_path: Path):
+    bot = load(ENERGY)
+    agent, billing = (bot.destinations[name].say for name in ("agent", "billing"))
+    assert bot.menu.person == "agent"
+    there = capped(tmp_path, {"agent", "billing"})
+    assert there("billing") == Route("billing", (billing,))
+    full = capped(tmp_path, {"agent"})
+    assert full("billing") == Route("agent", ("billing is busy.", agent))
+    assert full("agent") == Route("agent", (agent,))
+    # Were nobody to be had at all, the caller would stay with the bot.
+    assert capped(tmp_path, set())("agent") == Route(None, ("agent is busy.",))
 
 
 # -- the dialplan
