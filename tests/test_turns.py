@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,7 +18,7 @@ from tests.test_ladder import Notes
 from tests.test_understanding import PARCELS
 from workers.bot import Bot, load
 from workers.bot.rules import Noticed, Rule
-from workers.messages import Decision, DialogState
+from workers.messages import Decision, DialogState, Sentence
 from workers.messages import Turn as TurnMessage
 from workers.redaction import Private
 from workers.settings import Settings
@@ -117,3 +118,15 @@ def test_a_rule_acts_also_where_the_call_goes_on_in_another_language():
     assert call.bot.language == "de"
     assert call.variables["ai_priority"] == "high"
     assert call.ruled == ("angry",)
+
+
+def test_what_goes_to_the_voice_says_what_of_it_may_leave_also_when_redis_lost_it(call: Call):
+    call.assistant.on_typed("my card is 4242 4242 4242 4242")
+    told = Sentence(0, "Card 4242424242424242, parcel 770012345678.", "de")
+    turn = call.assistant._turn
+    assert turn is not None
+    call.assistant.on_worker(turn.epoch, 0, told)
+    call.assistant.on_redis(True)
+    fed = [one for stage, _, one in call.fed if stage == "tts" and isinstance(one, Sentence)]
+    whole = replace(told, outside="Card [CARD_1], parcel 770012345678.")
+    assert fed == [whole, whole]
