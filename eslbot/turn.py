@@ -110,6 +110,7 @@ class Turn:
     # What the answer takes: acts that were begun, under which name, until when they have time
     # (monotonic); acting: one that can't be asked twice is under way.
     acts: set[str] = field(default_factory=set)
+    acted: dict[str, int] = field(default_factory=dict)  # by which attempt, tool by tool
     acts_as: str = ""
     patient_until: float = 0.0
     acting: bool = False

@@ -30,6 +30,7 @@ IO = {
     "rq",
     "httpx",
     "httpcore",
+    "httptools",
     "subprocess",
     "threading",
     "os",
