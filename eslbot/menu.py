@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from eslbot import transfers
 from eslbot.ivr import Menu, Resume, Step, Transfer
 from workers import secret_slots
 
@@ -65,7 +66,7 @@ class MenuRun:
         prompts += step.prompts
         if isinstance(step.done, Transfer):
             target = step.done.destination
-            prompts.append(call.bot.destinations[target].say)
+            prompts += transfers.announced(call, target)
             self._menu = None
             self._say(prompts, lambda: call.leave.transfer(target, "menu"))
         elif isinstance(step.done, Resume):

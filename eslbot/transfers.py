@@ -103,6 +103,13 @@ def route(call: Call, destination: str) -> Route:
     return Route(other.destination, (*busy, *other.say))
 
 
+def announced(call: Call, destination: str) -> tuple[str, ...]:
+    """What the menu says before it sends a caller there; nothing where it is closed, of which he
+    is told instead."""
+    here = route_at(call.bot, destination, datetime.now(UTC)).destination == destination
+    return (call.bot.destinations[destination].say,) if here else ()
+
+
 def turned_away(call: Call, say: tuple[str, ...], then: Callable[[], None]) -> None:
     """Say why, and go on."""
     if call.state is State.SPEAKING:

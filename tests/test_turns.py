@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -232,3 +233,15 @@ def test_the_menu_waits_for_further_keys_as_long_as_freeswitchs_own(call: Call):
     menu.start(None)
     menu.key("4")
     assert call.timers["menu"][0] == 0.7
+
+
+def test_what_goes_to_the_voice_says_what_of_it_may_leave_also_when_redis_lost_it(call: Call):
+    call.assistant.on_typed("my card is 4242 4242 4242 4242")
+    told = Sentence(0, "Card 4242424242424242, parcel 770012345678.", "de")
+    turn = call.assistant._turn
+    assert turn is not None
+    call.assistant.on_worker(turn.epoch, 0, told)
+    call.assistant.on_redis(True)
+    fed = [one for stage, _, one in call.fed if stage == "tts" and isinstance(one, Sentence)]
+    whole = replace(told, outside="Card [CARD_1], parcel 770012345678.")
+    assert fed == [whole, whole]

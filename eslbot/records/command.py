@@ -101,7 +101,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _run(arguments: argparse.Namespace, settings: Settings, store: Any) -> int:
-    from eslbot.records import export, keeping, read, rekey, report, show
+    from eslbot.records import export, keeping, read, report, show
 
     command = arguments.command
     if command == "calls":
@@ -125,8 +125,27 @@ def _run(arguments: argparse.Namespace, settings: Settings, store: Any) -> int:
         calls, files = keeping.prune(store, settings)
         print(f"{calls} calls and {files} recordings deleted")
     else:
-        print(f"{rekey.rekey(store)} rows sealed with the newest key")
+        return _rekey(settings, store)
     return 0
+
+
+def _rekey(settings: Settings, store: Any) -> int:
+    """0: the old keys can go. 1: something still needs them."""
+    from eslbot.media.recording import folder
+    from eslbot.records import rekey
+
+    print(f"{rekey.rekey(store)} rows sealed with the newest key")
+    found = rekey.rekey_recordings(folder(settings), store.seal.audio_keys, time.time())
+    if found.done:
+        with store.begin() as connection:
+            store.audit(connection, "rekeyed", detail=f"{found.done} recordings")
+    print(f"{found.done} recordings sealed with the newest key, {found.had} were already")
+    for name, why in found.failed:
+        print(f"eslbot records rekey: {name}: {why}", file=sys.stderr)
+    if found.open:
+        print(f"eslbot records rekey: {found.open} recordings are still being written: run it "
+              "again once they have ended", file=sys.stderr)  # fmt: skip
+    return 1 if found.failed or found.open else 0
 
 
 def _live(arguments: argparse.Namespace, settings: Settings) -> int:
