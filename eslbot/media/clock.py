@@ -85,3 +85,8 @@ class Clock:
                 except Exception:
                     log.exception("a leg's endpointing failed")
             waiting = [(leg, found) for leg, found in waiting if found]
+        for leg in [leg for leg in self._legs if leg.endpointer.soon]:
+            try:
+                leg.judge_soon()
+            except Exception:
+                log.exception("a leg's endpointing failed")
