@@ -252,7 +252,7 @@ class Listener:
 
     def _on_health(self, healthy: bool) -> None:
         for call in list(self._calls):
-            call.redis(healthy)
+            call.events.redis(healthy)
 
     def _look_at_workers(self) -> None:
         """A worker that misses its heart beat twice is dead; its turns go to others at once."""
@@ -269,7 +269,7 @@ class Listener:
             if dead:
                 log.warning("dead workers: %s", ", ".join(sorted(dead)))
                 for call in calls:
-                    call.dead(dead)
+                    call.events.dead(dead)
 
     def _look_at_switch(self) -> None:
         """Asked by way of a call that is there; no call, no load of ours to shed."""
@@ -400,7 +400,7 @@ class Listener:
     def _leave(self) -> None:
         """What is left of the calls goes to FreeSWITCH's own menu, with what is known."""
         for call in list(self._calls):
-            call.send_away("the listener ends")
+            call.events.send_away("the listener ends")
         deadline = time.monotonic() + LEAVE_S
         while self._calls and time.monotonic() < deadline:
             gevent.sleep(0.02)

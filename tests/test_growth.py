@@ -43,10 +43,10 @@ def test_a_call_that_is_over_is_freed_without_the_collector(no_collector: None) 
     door = EslDoor(session, Settings())
     call = Call(door, house())
     session.on_event = door._on_event
-    door._ears = call
+    door._ears = call.events
     call.timer("any", 60.0, call.assistant.listen)
     call.when_said(call.assistant.listen)
-    call.hung_up()
+    call.events.hung_up()
     parts = [weakref.ref(one) for one in (call, call.assistant, door, session)]
     switch.close()
     assert session.closed.wait(10)
