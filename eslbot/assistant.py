@@ -43,7 +43,8 @@ class Assistant:
         # A call may come back under the same UUID, also after the switch was started anew: nothing
         # that was meant for it before must fit.
         self._epoch = random.getrandbits(32) << 16
-        self._keys = KeyEntry(call, self._entered)
+        # By way of the call: parts that held one another would outlive it, see Call.let_go().
+        self._keys = KeyEntry(call, lambda keys: call.assistant._entered(keys))
         self._no_input = 0
         self._cut: str | None = None
         self._interruptions = 0

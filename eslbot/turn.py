@@ -259,6 +259,8 @@ class Turn:
         if self.outcome is not None:
             return False
         self.outcome = outcome
+        if self.held:
+            self.held.clear()  # what is to be done holds the turn
         self._cancel()
         return True
 
