@@ -265,6 +265,9 @@ class Turn:
         if self.outcome is not None:
             return False
         self.outcome = outcome
+        self.pcm = bytearray()  # the turn stays until the next one, its audio need not
+        if self.held:
+            self.held.clear()  # what is to be done holds the turn
         self._cancel()
         return True
 

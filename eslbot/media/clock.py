@@ -91,6 +91,11 @@ class Clock:
                 except Exception:
                     log.exception("a leg's endpointing failed")
             waiting = [(leg, found) for leg, found in waiting if found]
+        for leg in [leg for leg in self._legs if leg.endpointer.soon]:
+            try:
+                leg.judge_soon()
+            except Exception:
+                log.exception("a leg's endpointing failed")
 
     def _deaf(self, now: float) -> None:
         """The bot still speaks, and keys count: callers come to the menu, and to a person."""
