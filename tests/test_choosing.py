@@ -286,7 +286,7 @@ def test_a_model_is_given_passages_and_cites_them(server: Provider) -> None:
     assert words == "At night it is cheaper. Also and [note] this."
     assert decision.cited == ("tariffs.md#3",)
     told = [m["content"] for m in server.seen[0].json["messages"]]
-    assert any("[1] Tariffs: Night tariff: Between ten" in text for text in told)
+    assert any("[1] Tariffs: Night tariff\nBetween ten" in text for text in told)
 
 
 def test_an_answer_of_marks_alone_is_none(server: Provider) -> None:

@@ -115,7 +115,7 @@ def _notes(bot: Bot, passages: tuple[Hit, ...]) -> list[str]:
     if passages:
         lines = [CITE]
         for n, hit in enumerate(passages, 1):
-            lines.append(f"[{n}] {hit.passage.title}: {hit.passage.text}")
+            lines.append(f"[{n}] {hit.passage.title}\n{hit.passage.text}")
         notes.append("\n".join(lines)[:MAX_NOTE])
     return notes
 
