@@ -96,12 +96,19 @@ def test_it_speaks(url: str):
     assert 0.5 < len(pcm) / 16_000 < 5
 
 
+NO_STATE = (
+    b'{"model": "m", "tools": [], "messages": [{"role": "user", "content": "x"},'
+    b' {"role": "system", "content": "State of this call: {}"}]}'
+)
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [
         ("chat/completions", b"[]", 400),
         ("chat/completions", b"\xff", 400),
         ("chat/completions", b'{"model": "m", "messages": [], "tools": []}', 400),
+        ("chat/completions", NO_STATE, 400),
         ("audio/speech", b'{"model": "m", "input": " "}', 400),
         ("audio/transcriptions", b"no form", 400),
         ("else", b"{}", 404),

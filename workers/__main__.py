@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 
@@ -61,7 +62,9 @@ def main(argv: list[str] | None = None) -> int:
     # RQ blocks on its queue for seconds, so its client needs longer than the jobs' may wait.
     queue = streams.connect(settings.redis, 20.0, 8, settings.redis_tls)
     context = Context(client, role, levels, name, open_cache(settings, client), library, tools)
-    work(context, queue, slots, settings.health_probe_s)
+    if not work(context, queue, slots, settings.health_probe_s):
+        logging.shutdown()
+        os._exit(0)
     return 0
 
 

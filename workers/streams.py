@@ -14,7 +14,7 @@
                                         JSON; expires in seconds
     eslbot:alive:NAME           string  that worker lives; expires in ALIVE_MS
     eslbot:listener:NAME        string  a listener's calls and state, JSON; expires in seconds
-    eslbot:transfers:NAME       zset    callers sent to a destination in the last hour; expires
+    eslbot:transfers:DESTINATION zset    callers sent to a destination in the last hour; expires
     eslbot:breaker:PROVIDER     hash    see breaker.py; expires
     eslbot:variant:BOT          list    which variants were promoted, and why, the latest first,
                                         JSON; bounded, see eslbot/promotion.py

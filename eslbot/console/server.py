@@ -149,7 +149,7 @@ def _handler(console: Console) -> type[WSGIHandler]:
                     raise NoDoor("not for a page of this console")
                 key = request.headers.get("Sec-WebSocket-Key", "")
                 rate = request.args.get("rate", "16000")
-                console.door.carry(self.socket, b"", key, rate)
+                console.door.carry(self.socket, key, rate)
             except NoDoor as error:
                 why = str(error).encode()
                 self.socket.sendall(

@@ -161,8 +161,12 @@ def _state(given: Any) -> DialogState:
     for one in _messages(given):
         if one.get("role") == "system" and STATE in one["content"]:
             line = re.split(r"\n", one["content"].partition(STATE)[2])[0]
-            known = json.loads(line)
-            # A server has a calendar of its own, where it is not told the day of the call.
-            today = str(known.get("today") or datetime.date.today().isoformat())
-            return DialogState(known["intent"], dict(known["slots"]), known["asked"], today=today)
+            try:
+                known = json.loads(line)
+                # A server has a calendar of its own, where it is not told the day of the call.
+                today = str(known.get("today") or datetime.date.today().isoformat())
+                slots = {str(name): str(value) for name, value in known["slots"].items()}
+                return DialogState(known["intent"], slots, known["asked"], today=today)
+            except (AttributeError, KeyError, ValueError):
+                raise ValueError("a state that makes no sense") from None
     return DialogState(today=datetime.date.today().isoformat())
