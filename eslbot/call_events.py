@@ -89,7 +89,7 @@ class CallEvents:
             raise DoorClosed("the call is over")
 
     def over(self, cause: str, disposition: str) -> None:
-        self._call.post(self._call.leave.on_hung_up, cause, disposition)
+        self._call.post(lambda: self._call.leave.on_hung_up(cause, disposition))
 
     def media_gone(self, reason: str) -> None:
         self._call.post(self._media_gone, reason)
@@ -112,12 +112,12 @@ class CallEvents:
 
     def redis(self, healthy: bool) -> None:
         """Redis stopped working, or works again."""
-        self._call.post(self._call.assistant.on_redis, healthy)
+        self._call.post(lambda: self._call.assistant.on_redis(healthy))
 
     def dead(self, names: set[str]) -> None:
         """These workers are gone."""
-        self._call.post(self._call.assistant.on_dead, names)
+        self._call.post(lambda: self._call.assistant.on_dead(names))
 
     def send_away(self, reason: str) -> None:
         """The listener ends: FreeSWITCH's own menu takes the caller."""
-        self._call.post(self._call.leave.native_menu, reason, False)
+        self._call.post(lambda: self._call.leave.native_menu(reason, failed=False))

@@ -57,8 +57,8 @@ LOOK_AT_SWITCH_S = 2.0
 LOOK_AT_PROMOTED_S = 2.0
 HEDGE_PERCENT = 10
 TRANSLATIONS_AGAIN_S = 60.0  # until phrases in another language are tried once more
-# New objects until the youngest are looked at, then all: a call that has ended is let go of only
-# then. Some 20 calls' worth, a few milliseconds.
+# New objects until the youngest are looked at, then all. A call that has ended needs no collector
+# (Call.let_go): this is for what little else knows itself, tracebacks for instance.
 GC_AFTER = (10_000, 2, 2)
 
 
@@ -201,6 +201,7 @@ class Listener:
         finally:
             self._calls.discard(call)
         call.leave.accompany()
+        call.let_go()
 
     def _refuse(self) -> str:
         """Whether there is room for a call; see server.py and accounts.REFUSALS."""

@@ -146,6 +146,7 @@ class Session(OutboundSession):  # type: ignore[misc]
         while True:
             event = self._events.get()
             if event is None:
+                self.on_event = None  # it knows the session, too
                 return
             if self.on_event is None:
                 continue
