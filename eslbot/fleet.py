@@ -54,8 +54,19 @@ class Fleet(Collector):
         lost = GaugeMetricFamily(
             "eslbot_redis_writes_lost", "Writes that never reached Redis, since the start."
         )
-        lost.add_metric([], float(self._link.lost))
-        yield from (up, lost, *self._workers(), *self._waiting())
+        lost.add_metric([], float(self._link.all_lost))
+        yield from (up, lost, *self._audio(), *self._workers(), *self._waiting())
+
+    def _audio(self) -> Iterable[GaugeMetricFamily]:
+        masters = GaugeMetricFamily(
+            "eslbot_audio_masters",
+            "Masters of the audio's Redis Cluster, as this listener finds them.",
+            labels=["state"],
+        )
+        if self._link.lanes:
+            for state, count in zip(("up", "down"), self._link.lanes.masters(), strict=True):
+                masters.add_metric([state], count)
+        yield masters
 
     def _workers(self) -> Iterable[GaugeMetricFamily]:
         workers = GaugeMetricFamily("eslbot_workers", "Living workers.", labels=["stage"])

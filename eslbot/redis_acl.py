@@ -25,6 +25,8 @@ CONNECTION = "+ping +select +client|setinfo +client|setname"
 SCRIPTS = (
     "+eval +evalsha +script|load +script|exists +time +hget +hmget +hset +hincrby +hexists +hdel"
 )
+# Where turns' streams lie on a Redis Cluster, whose nodes have the same file.
+CLUSTER = "+cluster|slots +asking"
 TURNS = "~eslbot:{* ~eslbot:out:* ~eslbot:bot:* ~eslbot:worker:* ~eslbot:alive:*"
 SHARED = "~eslbot:breaker:* ~eslbot:chaos*"
 RULES = {
@@ -33,7 +35,7 @@ RULES = {
         "~eslbot:variant:* ~eslbot:transfers:*",
         "~eslbot:ai-off",
         *(f"~rq:queue:{stage}" for stage in STAGES), "~rq:queues ~rq:job:*",
-        CONNECTION, SCRIPTS, "+info|server +info|memory",  # `eslbot check` asks
+        CONNECTION, SCRIPTS, CLUSTER, "+info|server +info|memory",  # `eslbot check` asks
         "+get +set +mget +del +expire +scan +sadd +xadd +xread +xtrim +xlen +xrange +xdel",
         "+rpush +lpush +ltrim +lrange +llen +lindex +hgetall +zadd",
         "+zcard +zremrangebyscore +zremrangebyrank +pexpire",
@@ -43,7 +45,7 @@ RULES = {
         "~eslbot:speech:* ~eslbot:speeches ~eslbot:speaking-ahead",
         # RQ's maintenance uses these types in many ways; SORT, which is in them, reads any key.
         "+@hash +@list +@set +@sortedset -@dangerous",
-        CONNECTION, SCRIPTS, "+info|server +multi +exec +discard +watch +unwatch",
+        CONNECTION, SCRIPTS, CLUSTER, "+info|server +multi +exec +discard +watch +unwatch",
         "+get +set +mget +del +exists +expire +pexpire +persist +ttl +pttl +scan +xadd +xread",
         "+subscribe +unsubscribe",
     ],

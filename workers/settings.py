@@ -11,7 +11,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from workers import redis_tls
@@ -62,6 +62,12 @@ class Settings:
         secret=True,
     )
     redis_port: int = _set(6390, "TCP port of the own Redis, on loopback.", low=1, high=65535)
+    audio_redis_url: str = _set(
+        "",
+        "Redis Cluster for the streams of turns, redis+cluster://HOST:PORT,HOST:PORT; each call's "
+        "lie on one of its nodes. Listeners and workers have the same. Empty: where all else is.",
+        secret=True,
+    )
     redis_ca_file: str = _set(
         "", "rediss://: whom to trust alone, PEM. Empty: the system's authorities."
     )
@@ -389,12 +395,22 @@ class Settings:
     @property
     def redis_tls(self) -> dict[str, Any]:
         """For streams.connect(). Reads the files. Raises SettingsError."""
+        if self.audio_redis_url.startswith("rediss") and not self.redis.startswith("rediss"):
+            return {}  # the files are for the other one
         try:
             return redis_tls.options(
                 self.redis, self.redis_ca_file, self.redis_cert_file, self.redis_key_file
             )
         except redis_tls.TlsError as error:
             raise SettingsError(str(error)) from None
+
+    @property
+    def audio_redis_tls(self) -> dict[str, Any]:
+        """The same for the nodes of ESLBOT_AUDIO_REDIS_URL."""
+        if not self.audio_redis_url.startswith("rediss"):
+            return {}
+        plain = replace(self, redis_url=redis_tls.SCHEME)
+        return plain.redis_tls
 
     @property
     def networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:

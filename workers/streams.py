@@ -4,6 +4,7 @@
     eslbot:{CALL}:EPOCH:text    stream  listener → llm   "
     eslbot:{CALL}:EPOCH:say     stream  listener → tts   "
     eslbot:out:LISTENER         stream  all stages → listener   ≤ MAX_OUT_ENTRIES, expires
+    eslbot:out:LISTENER:{TAG}   stream  the same, one on each master of a cluster
     eslbot:log:CALL             stream  what happened in a call, for who watches; expires
     eslbot:calls                zset    calls by their beginning; ≤ MAX_CALLS_LISTED, expires
     eslbot:records              stream  the same of all calls, for the recorder, which deletes what
@@ -29,7 +30,8 @@
     rq:queue:stt|llm|tts        list    RQ's own: ids of jobs
     rq:job:ID                   hash    RQ's own: a job, JSON-serialised; expires
 
-CALL in braces is a hash tag: a turn's three streams lie in one slot of a cluster.
+CALL in braces is a hash tag: a turn's three streams lie in one slot of a cluster. The streams of
+turns and those to listeners lie on the Redis of ESLBOT_AUDIO_REDIS_URL where that is set.
 """
 
 from __future__ import annotations
@@ -114,19 +116,24 @@ def connect(
     sentinel://[user:password@]host:port[,host:port...]/service[/db]. tls: Settings.redis_tls.
     Raises ValueError.
     """
-    options: dict[str, Any] = {
-        "socket_timeout": timeout_s,
-        "socket_connect_timeout": timeout_s,
-        "socket_keepalive": True,
-        "health_check_interval": 30,
-        "protocol": 2,  # the same answers from Redis 6.2 and later ones
-    }
+    options = waits(timeout_s)
     if url.startswith(SENTINEL):
         return _by_sentinels(url, options, connections)
     pool = redis.BlockingConnectionPool.from_url(
         url, max_connections=connections, timeout=timeout_s, **options, **(tls or {})
     )
     return redis.Redis(connection_pool=pool)
+
+
+def waits(timeout_s: float) -> dict[str, Any]:
+    """A connection's options, as redis-py has them: whatever it waits for has an end."""
+    return {
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "socket_keepalive": True,
+        "health_check_interval": 30,
+        "protocol": 2,  # the same answers from Redis 6.2 and later ones
+    }
 
 
 def _by_sentinels(url: str, options: dict[str, Any], connections: int) -> redis.Redis:
@@ -150,7 +157,12 @@ def _by_sentinels(url: str, options: dict[str, Any], connections: int) -> redis.
 
 def stream_key(turn: Turn, stage: Stage) -> str:
     """The stream that `stage` reads in this turn."""
-    return f"eslbot:{{{turn.call}}}:{turn.epoch}:{INPUT[stage]}"
+    return f"{call_tag(turn.call)}:{turn.epoch}:{INPUT[stage]}"
+
+
+def call_tag(call: str) -> str:
+    """What the keys of a call's turns begin with: one slot of a cluster has all of them."""
+    return f"eslbot:{{{call}}}"
 
 
 def out_key(listener: str) -> str:
