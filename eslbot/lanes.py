@@ -23,6 +23,7 @@ import gevent
 import redis
 from gevent.event import Event
 
+from eslbot.writer import Writer
 from workers import streams
 from workers.cluster import Address, Cluster, ClusterWire, slot_of
 from workers.messages import Audio, Cancel, Message, Stage, Turn
@@ -30,9 +31,6 @@ from workers.wire import Pipe
 
 log = logging.getLogger(__name__)
 
-MAX_WAITING = 20_000
-MAX_BATCH = 500
-GATHER_S = 0.05
 KEEP_EVERY_S = 2.0
 AGAIN_S = 0.3
 
@@ -55,17 +53,15 @@ class Lane:
         self.out = out
         self.slot = slot_of(out)
         self.healthy = False
-        self.lost = 0
+        self.writer = Writer(self._wire, self._trouble)
         self._cluster = cluster
         self._ttl_s = ttl_s
         self._hand_out = hand_out
         self._on_health = on_health
-        self._waiting: list[Callable[[Pipe], None]] = []
-        self._urgent = Event()
         self._look_now = Event()
         self._last: bytes = b"0"
         self._running = True
-        self._tasks = [gevent.spawn(task) for task in (self._write, self._read, self._keep)]
+        self._tasks = [gevent.spawn(task) for task in (self.writer.run, self._read, self._keep)]
 
     @property
     def owner(self) -> Address | None:
@@ -75,47 +71,15 @@ class Lane:
     def stop(self) -> list[gevent.Greenlet]:
         """What writes the rest."""
         self._running = False
-        self._urgent.set()
+        self.writer.stop()
         self._look_now.set()
         return self._tasks
 
-    def put(self, write: Callable[[Pipe], None], urgent: bool) -> bool:
-        """Never waits; False: the master is known not to work."""
-        if len(self._waiting) >= MAX_WAITING:
-            self.lost += 1
-            return False
-        self._waiting.append(write)
-        if urgent:
-            self._urgent.set()
-        return self.healthy
-
-    def _write(self) -> None:
-        with ClusterWire(self._cluster, self.out) as wire:
-            while self._running or self._waiting:
-                self._urgent.wait(GATHER_S)
-                self._urgent.clear()
-                if self._waiting:
-                    self._write_batch(Pipe(wire))
-
-    def _write_batch(self, pipe: Pipe) -> None:
-        batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
-        if self._waiting:
-            self._urgent.set()
-        for write in batch:
-            write(pipe)
-        try:
-            answers = pipe.execute(raise_on_error=False)
-        except redis.RedisError as error:
-            self.lost += len(batch)
-            self._trouble(error)
-            return
-        errors = [answer for answer in answers if isinstance(answer, Exception)]
-        if errors:
-            self.lost += len(errors)
-            self._trouble(errors[0])
+    def _wire(self) -> ClusterWire:
+        return ClusterWire(self._cluster, self.out)
 
     def _read(self) -> None:
-        with ClusterWire(self._cluster, self.out) as wire:
+        with self._wire() as wire:
             while self._running:
                 try:
                     found = wire.ask(
@@ -132,7 +96,7 @@ class Lane:
 
     def _keep(self) -> None:
         """Is it there? And trim what is read."""
-        with ClusterWire(self._cluster, self.out) as wire:
+        with self._wire() as wire:
             while self._running:
                 try:
                     pipe = Pipe(wire)
@@ -203,7 +167,10 @@ class Lanes:
         if lane is None:
             return False
         urgent = not isinstance(message, Audio | Cancel)
-        return lane.put(lambda pipe: streams.feed(pipe, turn, stage, message, self._ttl_s), urgent)
+        taken = lane.writer.put(
+            lambda pipe: streams.feed(pipe, turn, stage, message, self._ttl_s), urgent
+        )
+        return taken and lane.healthy
 
     def healthy(self, call: str = "") -> bool:
         """Whether the call's master works; "": whether any does."""
@@ -214,7 +181,7 @@ class Lanes:
 
     @property
     def lost(self) -> int:
-        return sum(lane.lost for lane in self._lanes.values())
+        return sum(lane.writer.lost for lane in self._lanes.values())
 
     def masters(self) -> tuple[int, int]:
         """(that work, that do not)."""

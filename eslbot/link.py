@@ -12,7 +12,7 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import gevent
@@ -23,6 +23,7 @@ from eslbot import ai_off
 from eslbot.chaos import live as chaos
 from eslbot.lanes import Lanes
 from eslbot.outbox import Outbox
+from eslbot.shards import Shards
 from eslbot.transfer_caps import TransferCaps
 from workers import streams
 from workers.bot import Bot
@@ -59,7 +60,7 @@ OnMessage = Callable[[int, int, Message], None]
 class Link:
     """bots(): those that are served. on_health(healthy, concerns): called each time that Redis
     stops working, or works again; concerns(call): whether this call's does. audio: where turns'
-    streams lie, if not with all the rest."""
+    streams lie, queues: where those of jobs do, if not with all the rest."""
 
     def __init__(
         self,
@@ -70,6 +71,7 @@ class Link:
         on_health: Callable[[bool, Callable[[str], bool]], None],
         records_backlog: int = 0,
         audio: Cluster | None = None,
+        queues: Sequence[redis.Redis] = (),
     ) -> None:
         self.out = streams.out_key(listener)
         self.healthy = False
@@ -93,32 +95,41 @@ class Link:
         self._running = True
         self._tasks: list[gevent.Greenlet] = []
         self._look_now = Event()
+        self.shards = Shards(queues) if queues else None
         self.lanes: Lanes | None = None
         if audio is not None:
             self.lanes = Lanes(audio, listener, ttl_s, self._hand_out, on_health)
 
     def start(self) -> None:
         self._tasks = [gevent.spawn(t) for t in (self._write, self._read, self._keep)]
-        if self.lanes:
-            self.lanes.start()
+        for others in (self.lanes, self.shards):
+            if others:
+                others.start()
 
     def stop(self) -> None:
         """Write what waits, one second at the most, and end."""
         self._running = False
-        if self.lanes:
-            self.lanes.stop()
+        for others in (self.lanes, self.shards):
+            if others:
+                others.stop()
         gevent.joinall(self._tasks, timeout=1.0)
         gevent.killall(self._tasks)
         with contextlib.suppress(redis.RedisError):
             self._client.delete(self.out, streams.listener_key(self._listener))
 
+    def queue_states(self) -> dict[Stage, streams.QueueState]:
+        """Waits for Redis. Raises redis.RedisError."""
+        return self.shards.states() if self.shards else streams.queue_states(self._client)
+
     @property
     def all_lost(self) -> int:
         """Writes that never reached any Redis."""
-        return self.lost + (self.lanes.lost if self.lanes else 0)
+        return self.lost + sum(o.lost for o in (self.lanes, self.shards) if o)
 
     def ready(self, stage: str, bots: Iterable[Bot]) -> bool:
         """Whether for each of these bots a worker of this stage is there and has got ready."""
+        if self.shards and not self.shards.usable(stage):
+            return False
         have = {sha for worker in self.workers[stage] for sha in worker["ready"]}
         return all(bot.sha in have for bot in bots)
 
@@ -128,6 +139,8 @@ class Link:
 
     def able(self, stage: str) -> bool:
         """Whether some worker of this stage is there with an engine that is not known to fail."""
+        if self.shards and not self.shards.usable(stage):
+            return False
         return any(any(worker["usable"]) for worker in self.workers[stage])
 
     def out_for(self, call: str) -> str:
@@ -172,6 +185,8 @@ class Link:
 
     def dispatch(self, turn: Turn, stage: Stage) -> bool:
         """Put a stage's job on its queue. False: Redis is known not to work."""
+        if self.shards:
+            return self.shards.dispatch(turn, stage)
         return self._put(lambda pipe: streams.enqueue(pipe, turn, stage), urgent=True)
 
     def feed(self, turn: Turn, stage: Stage, message: Message) -> bool:

@@ -40,7 +40,7 @@ from eslbot.server import Server, ServerError
 from eslbot.session import Session
 from eslbot.switch_load import SwitchLoad, parse
 from eslbot.vad import Vad
-from workers import cluster, streams
+from workers import cluster, queues, streams
 from workers.bot import Bot
 from workers.retry_budget import RetryBudget
 from workers.settings import Settings
@@ -57,6 +57,7 @@ LOOK_AT_WORKERS_S = 0.2
 LOOK_AT_SWITCH_S = 2.0
 LOOK_AT_PROMOTED_S = 2.0
 HEDGE_PERCENT = 10
+QUEUE_CONNECTIONS = 4
 AUDIO_CONNECTIONS = 8  # to each master; four wait there at once, others are sent on from elsewhere
 TRANSLATIONS_AGAIN_S = 60.0  # until phrases in another language are tried once more
 # New objects until the youngest are looked at, then all: a call that has ended is let go of only
@@ -85,6 +86,7 @@ class Listener:
             self._on_health,
             settings.records_backlog if settings.records == "on" else 0,
             cluster.connect(settings, AUDIO_CONNECTIONS),
+            queues.connect(settings, timeout_s, QUEUE_CONNECTIONS),
         )
         self._link.about = self._about
         self._fleet = Fleet(self._link, self._client)

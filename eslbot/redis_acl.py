@@ -41,13 +41,13 @@ RULES = {
         "+zcard +zremrangebyscore +zremrangebyrank +pexpire",
     ],
     WORKER: [
-        TURNS, SHARED, "~eslbot:probed:* ~rq:* &rq:pubsub:*",
+        TURNS, SHARED, "~eslbot:probed:* ~eslbot:queues:* ~rq:* &rq:pubsub:*",
         "~eslbot:speech:* ~eslbot:speeches ~eslbot:speaking-ahead",
         # RQ's maintenance uses these types in many ways; SORT, which is in them, reads any key.
         "+@hash +@list +@set +@sortedset -@dangerous",
         CONNECTION, SCRIPTS, CLUSTER, "+info|server +multi +exec +discard +watch +unwatch",
-        "+get +set +mget +del +exists +expire +pexpire +persist +ttl +pttl +scan +xadd +xread",
-        "+subscribe +unsubscribe",
+        "+get +set +mget +incr +del +exists +expire +pexpire +persist +ttl +pttl +scan",
+        "+xadd +xread +subscribe +unsubscribe",
     ],
     RECORDER: [
         "~eslbot:records ~eslbot:records:refused ~eslbot:bot:* ~eslbot:variant:*", CONNECTION,

@@ -11,6 +11,7 @@ import redis
 from workers import cluster, engine_check, logs, streams
 from workers.engines import EngineError, choose, open_library, unreachable
 from workers.jobs import Context
+from workers.queues import Place
 from workers.respawn import respawn
 from workers.settings import SettingsError, load
 from workers.tools.runner import Runner, SecretsError
@@ -45,6 +46,7 @@ def main(argv: list[str] | None = None) -> int:
         client = streams.connect(settings.redis, timeout_s, 2 * slots + 8, settings.redis_tls)
         streams.wait_for_redis(client, within_s=10)
         audio = cluster.connect(settings, slots + 4)
+        place = Place(settings, client, role)
         levels = choose(role, settings, client)
         library = open_library(settings, client) if role == "llm" else None
         tools = Runner(settings, client) if role == "llm" else None
@@ -59,11 +61,9 @@ def main(argv: list[str] | None = None) -> int:
     for one in others:
         print(f"{role}: {one.engine.name} when it fails ({one.why})", flush=True)
     name = f"{role}-{os.uname().nodename}-{os.getpid()}"
-    # RQ blocks on its queue for seconds, so its client needs longer than the jobs' may wait.
-    queue = streams.connect(settings.redis, 20.0, 8, settings.redis_tls)
     speech = open_cache(settings, client)
     context = Context(client, role, levels, name, speech, library, tools, audio)
-    work(context, queue, slots, settings.health_probe_s)
+    work(context, place, slots, settings.health_probe_s)
     return 0
 
 

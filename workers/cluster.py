@@ -49,7 +49,7 @@ def connect(settings: Settings, connections: int) -> Cluster | None:
     if not settings.audio_redis_url:
         return None
     timeout_s = settings.redis_timeout_ms / 1000
-    options = streams.waits(timeout_s) | settings.audio_redis_tls
+    options = streams.waits(timeout_s) | settings.tls_of(settings.audio_redis_url)
     try:
         return Cluster(settings.audio_redis_url, timeout_s, connections, options)
     except ValueError as error:

@@ -89,6 +89,7 @@ class Context:
     library: Library | None = None  # of an llm worker: its bots' knowledge
     tools: Runner | None = None
     audio: Cluster | None = None  # where turns' streams lie, if not with all else
+    shard: redis.Redis | None = None  # whose jobs are taken, if not those of all
     _bots: OrderedDict[str, Bot] = field(default_factory=OrderedDict)
     _shared: OrderedDict[str, tuple[str, ...]] = field(default_factory=OrderedDict)
     _lock: Lock = field(default_factory=Lock)

@@ -11,7 +11,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from workers import redis_tls
@@ -66,6 +66,13 @@ class Settings:
         "",
         "Redis Cluster for the streams of turns, redis+cluster://HOST:PORT,HOST:PORT; each call's "
         "lie on one of its nodes. Listeners and workers have the same. Empty: where all else is.",
+        secret=True,
+    )
+    queue_redis_urls: str = _set(
+        "",
+        "Redis with RQ's queues, several, with spaces between them; each call's jobs go to one, "
+        "each worker takes from one. Listeners and workers have the same. Empty: where all else "
+        "is.",
         secret=True,
     )
     redis_ca_file: str = _set(
@@ -395,22 +402,22 @@ class Settings:
     @property
     def redis_tls(self) -> dict[str, Any]:
         """For streams.connect(). Reads the files. Raises SettingsError."""
-        if self.audio_redis_url.startswith("rediss") and not self.redis.startswith("rediss"):
-            return {}  # the files are for the other one
+        others = (self.audio_redis_url, *self.queue_redis_urls.split())
+        if not self.redis.startswith("rediss") and any(o.startswith("rediss") for o in others):
+            return {}  # the files are for those
+        return self._tls(self.redis)
+
+    def tls_of(self, url: str) -> dict[str, Any]:
+        """The same for another Redis, of ESLBOT_AUDIO_REDIS_URL or ESLBOT_QUEUE_REDIS_URLS."""
+        return self._tls(url.replace("+cluster", "", 1)) if url.startswith("rediss") else {}
+
+    def _tls(self, url: str) -> dict[str, Any]:
         try:
             return redis_tls.options(
-                self.redis, self.redis_ca_file, self.redis_cert_file, self.redis_key_file
+                url, self.redis_ca_file, self.redis_cert_file, self.redis_key_file
             )
         except redis_tls.TlsError as error:
             raise SettingsError(str(error)) from None
-
-    @property
-    def audio_redis_tls(self) -> dict[str, Any]:
-        """The same for the nodes of ESLBOT_AUDIO_REDIS_URL."""
-        if not self.audio_redis_url.startswith("rediss"):
-            return {}
-        plain = replace(self, redis_url=redis_tls.SCHEME)
-        return plain.redis_tls
 
     @property
     def networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:

@@ -14,6 +14,7 @@
     eslbot:worker:ROLE:NAME     string  a worker's engines, slots and the bots it is ready for,
                                         JSON; expires in seconds
     eslbot:alive:NAME           string  that worker lives; expires in ALIVE_MS
+    eslbot:queues:ROLE          string  counts workers that chose among several queues; expires
     eslbot:listener:NAME        string  a listener's calls and state, JSON; expires in seconds
     eslbot:transfers:NAME       zset    callers sent to a destination in the last hour; expires
     eslbot:breaker:PROVIDER     hash    see breaker.py; expires
@@ -27,7 +28,8 @@
                                         see tts/speech_stores.py; ≤ 1 MB, expires
     eslbot:speeches             zset    those, "SHA BYTES" by expiry: bounds all of them; expires
     eslbot:speaking-ahead       string  one worker speaks a bot's own sentences; expires
-    rq:queue:stt|llm|tts        list    RQ's own: ids of jobs
+    rq:queue:stt|llm|tts        list    RQ's own: ids of jobs; on those of ESLBOT_QUEUE_REDIS_URLS
+                                        where that is set, with their workers' eslbot:worker
     rq:job:ID                   hash    RQ's own: a job, JSON-serialised; expires
 
 CALL in braces is a hash tag: a turn's three streams lie in one slot of a cluster. The streams of
@@ -377,6 +379,14 @@ def bots(client: redis.Redis) -> list[str]:
 def announce(client: redis.Redis, role: str, name: str, about: Mapping[str, Any]) -> None:
     """Say that a worker lives; it is forgotten after WORKER_TTL_S."""
     client.set(f"eslbot:worker:{role}:{name}", json.dumps(about), ex=WORKER_TTL_S)
+
+
+def next_turn(client: redis.Redis, role: str) -> int:
+    """One more each time that a worker of this role asks."""
+    key = f"eslbot:queues:{role}"
+    turn: Any = client.incr(key)
+    client.expire(key, BOT_TTL_S)
+    return int(turn)
 
 
 def introduce(client: redis.Redis, listener: str, about: Mapping[str, Any]) -> None:

@@ -34,6 +34,7 @@ from rq.utils import current_timestamp
 from workers import jobs, streams
 from workers.messages import MessageError, turn_from_json
 from workers.presence import Presence
+from workers.queues import Place
 from workers.wire import Pipe, Wire
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,15 @@ class PoolWorker(SimpleWorker):
     # How long one blocked look at the queue lasts: bounds what a dead connection can hide.
     dequeue_timeout = 5
 
-    def __init__(self, context: jobs.Context, queue: redis.Redis, slots: int, name: str) -> None:
+    def __init__(
+        self,
+        context: jobs.Context,
+        queue: redis.Redis,
+        slots: int,
+        name: str,
+        leaves: bool = False,
+    ) -> None:
+        """leaves: there is another queue to go to when Redis fails."""
         super().__init__(
             [context.stage],
             name=name,
@@ -86,6 +95,7 @@ class PoolWorker(SimpleWorker):
             worker_ttl=60,
         )
         self._context = context
+        self._leaves = leaves
         self._free = threading.BoundedSemaphore(slots)
         self._slots = slots
         self._pool = ThreadPoolExecutor(slots, thread_name_prefix=context.stage)
@@ -115,6 +125,8 @@ class PoolWorker(SimpleWorker):
                 try:
                     return self._next(timeout or self.dequeue_timeout)
                 except redis.ConnectionError as error:
+                    if self._leaves:
+                        raise
                     log.warning("Redis: %s; again in 1 s", streams.plain(error))
                     time.sleep(1.0)
         except BaseException:
@@ -203,11 +215,8 @@ class PoolWorker(SimpleWorker):
                 return
 
 
-def work(context: jobs.Context, queue: redis.Redis, slots: int, health_s: float) -> None:
-    """Serve until told to stop. Redis may go and come back meanwhile.
-
-    queue: a client of RQ's own: RQ blocks on it for longer than the jobs' client may.
-    """
+def work(context: jobs.Context, place: Place, slots: int, health_s: float) -> None:
+    """Serve until told to stop. Redis may go and come back meanwhile."""
     presence = Presence(context, slots, health_s)
     presence.start()
     pause_s = 0.5
@@ -216,7 +225,8 @@ def work(context: jobs.Context, queue: redis.Redis, slots: int, health_s: float)
         while True:
             try:
                 unique = f"{context.name}-{time.monotonic_ns()}"
-                worker = PoolWorker(context, queue, slots, unique)
+                queue, context.shard = place.choose()
+                worker = PoolWorker(context, queue, slots, unique, place.several)
                 worker.work(logging_level="WARNING")
                 if worker.stopping:
                     worker.finish()
