@@ -3,6 +3,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 READY := .venv/ready
+COMMAND := $(BIN)/eslbot
 
 .PHONY: help run call test eval chaos fuzz loadtest bench bench-peer rq-dashboard lint format clean
 
@@ -15,7 +16,13 @@ $(READY): requirements.txt setup.cfg
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.txt
 	@touch $@
 
-run: $(READY) ## Start Redis, the listener and the workers; Ctrl-C ends them
+# The command line, from any folder, with the settings of .env as `run` has them.
+$(COMMAND): $(READY)
+	@printf '%s\n' '#!/bin/sh' \
+		'PYTHONPATH="$(CURDIR)" exec "$(CURDIR)/$(BIN)/python" -m eslbot.with_env "$$@"' > $@
+	@chmod +x $@
+
+run: $(COMMAND) ## Start Redis, the listener and the workers; Ctrl-C ends them
 	@$(BIN)/honcho run $(CURDIR)/$(BIN)/python -m eslbot check || [ $$? -eq 1 ]
 	@exec $(BIN)/honcho start
 

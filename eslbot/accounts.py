@@ -20,6 +20,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
+from eslbot import greenlets
 from eslbot.doors import KINDS
 
 if TYPE_CHECKING:
@@ -106,6 +107,9 @@ class Accounts:
             "eslbot_ai_failures_with_drop",
             "Calls whose assistant failed and that ended before the caller heard anything else.",
         )
+        going = Gauge("eslbot_greenlets", "Greenlets, of calls and of the listener itself.",
+                      registry=registry)  # fmt: skip
+        going.set_function(greenlets.alive)
         self.lag = Histogram("eslbot_clock_lag_seconds", "How late the media clock ticked.",
                              buckets=LAGS, registry=registry)  # fmt: skip
 

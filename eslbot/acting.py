@@ -26,8 +26,10 @@ def proceed(call: Call, turn: Turn, climb: Climb, attempt: int, asked: Working) 
     if not turn.is_open:
         return
     tool = call.bot.tools.get(asked.tool)
-    # Of what is not idempotent, an earlier attempt may have done it: then nobody knows.
-    go = tool is not None and (tool.retries or asked.act not in turn.acts)
+    # Of what is not idempotent, an earlier attempt may have done it: then nobody knows. In other
+    # words as well: a model may put the same wish in another way the second time.
+    first = turn.acted.setdefault(asked.tool, attempt) == attempt and asked.act not in turn.acts
+    go = tool is not None and (tool.retries or first)
     turn.acts.add(asked.act)
     turn.acts_as = turn.acts_as or f"{call.uuid}-{turn.epoch}"
     if tool is not None and go:

@@ -159,7 +159,7 @@ def look(client: redis.Redis) -> list[tuple[str, Order]]:
     for key, value in sorted(raw.items())[:MAX_ORDERS]:
         try:
             found.append((key.decode(), parse(json.loads(value[:MAX_JSON]))))
-        except (OrderError, ValueError):
+        except (OrderError, ValueError, RecursionError):
             continue
     return found
 

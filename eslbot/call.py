@@ -1,12 +1,12 @@
 """One call, told in order: connected, greeted, listened to, answered, handed on.
 
-    door ──────────keys, hang-up───┐
-    clock ──speech, playback done──┼──▶ mailbox ──▶ the call's one greenlet
-    link ──what workers say────────┘
+    call_events.py ──▶ mailbox ──▶ the call's one greenlet: arrival.py
+                                       ├─ assistant.py   the conversation
+                                       ├─ menu.py        the DTMF menu
+                                       └─ departure.py   the ways out
 
 Everything that happens to a call comes through its mailbox, so that one thing happens at a
-time. The conversation with the assistant is in assistant.py, the DTMF menu in menu.py, the ways out
-in departure.py, how calls come in and go out in doors/; this file owns the state and the audio.
+time. How calls come in and go out is in doors/; this file owns the state and the audio.
 Whatever fails here, the caller goes on: in the menu, at a person, or in the switch's own menu.
 """
 
@@ -17,19 +17,18 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from eslbot import ai_off, call_state, numbers
+from eslbot import arrival, call_state
 from eslbot.accounts import Accounts
 from eslbot.assistant import Assistant
+from eslbot.call_events import CallEvents
 from eslbot.call_state import State
-from eslbot.chaos.live import Blindfold, draw
+from eslbot.chaos.live import draw
 from eslbot.consent import Consent, Recordings
 from eslbot.departure import Departure, Left
 from eslbot.doors import Door, DoorClosed, DoorError, NotOurs
-from eslbot.endpointing import Endpointer, SpeechEnded, SpeechStarted
-from eslbot.endpointing import Event as SpeechEvent
 from eslbot.esl import clean_value
 from eslbot.link import Link
 from eslbot.mailbox import Mailbox
@@ -41,13 +40,13 @@ from eslbot.playback import Playback
 from eslbot.prompts import Prompts
 from eslbot.records.seal import Seal
 from eslbot.served import Served
-from eslbot.today import today
+from eslbot.transcript import Transcript
 from eslbot.transfers import came_back
 from eslbot.vad import Vad, VadError
 from eslbot.watch import Watch
-from workers import logs, secret_slots
+from workers import secret_slots
 from workers.bot.languages import primary
-from workers.messages import TYPED, DialogState, Final, Message
+from workers.messages import DialogState
 from workers.redaction import Private
 from workers.retry_budget import RetryBudget
 from workers.settings import Settings
@@ -59,7 +58,6 @@ log = logging.getLogger(__name__)
 
 # Fields of a record that hold a caller's words or values.
 WORDS = ("text", "heard", "said", "known", "slots", "variables")
-CONVERSATION = (State.SPEAKING, State.LISTENING, State.HEARING, State.THINKING)
 
 
 @dataclass(slots=True)
@@ -94,19 +92,21 @@ class Call:
         self.admitted = False  # it counts as a call of ours
         self.fault = draw(house.link.chaos)
         self.ai_off = ""  # why an operator keeps the assistant from this call
-        self._blindfold = Blindfold(self.fault) if self.fault else None
         self.bot_sha = self.bot.sha
         self.leg_id = secrets.token_hex(8)
         self.private = Private(self.bot)
         self.dialog = DialogState()
+        self.ruled: tuple[str, ...] = ()  # rules of the bot that have acted
         self.variables: dict[str, str] = {}
         self.leg: Leg | None = None
         self._mailbox = Mailbox()
         self.timer = self._mailbox.timer
         self.no_timer = self._mailbox.no_timer
         self._then: Callable[[], None] | None = None
+        self.events = CallEvents(self)
         self.leave = Departure(self)
-        self._watch = Watch(self)
+        self.watch = Watch(self)
+        self.transcript = Transcript(self)
         self.assistant = Assistant(self)
         self.menu = MenuRun(self)
         self.consent = Consent(self)
@@ -116,8 +116,8 @@ class Call:
     def run(self) -> None:
         """Until the call is over, or no longer ours."""
         try:
-            self._connect()
-            self._open_media()
+            arrival.connect(self)
+            arrival.open_media(self)
             self._greet()
             while True:
                 self.next()
@@ -141,31 +141,6 @@ class Call:
         with contextlib.suppress(Left):
             self.leave.native_menu(reason, failed=True)
 
-    def _connect(self) -> None:
-        self.door.arrive()
-        self.admit()
-        self.uuid = self.door.uuid
-        caller, called = (numbers.clean(one) for one in self.door.numbers())
-        self.variant, self.bot = self.house.served.choose(caller, self.uuid)
-        self.bot_sha = self.bot.sha
-        self.private = Private(self.bot)
-        logs.CALL.set(self.uuid)
-        self.door.attach(self)
-        self.house.link.register(self.uuid, self._on_worker)
-        self._adopt()
-        self.ai_off = ai_off.why_off(self.house.link.ai_off, self.uuid, caller, called)
-        self.door.answer()
-        self.record(
-            "call",
-            bot=self.bot.name,
-            **({"variant": self.variant} if self.variant else {}),
-            language=self.variables.get("ai_language", ""),
-            caller=self.house.seal.caller(caller),
-            caller_shown=numbers.shown(caller),
-            called=called,
-            known=secret_slots.shown(self.bot, {k: v for k, v in self.variables.items() if v}),
-        )
-
     def admit(self) -> None:
         if not self.admitted:
             self.admitted = True
@@ -177,23 +152,6 @@ class Call:
         self.house.accounts.refused.labels(error.why).inc()
         self.leave.how = "refused"
         self.door.close()
-
-    def _adopt(self) -> None:
-        """What the dialplan, or an earlier listener, already knows of this call."""
-        slots = {}
-        for name, slot in self.bot.slots.items():
-            value = self.door.variable(slot.variable)
-            if slot.accepts(value):
-                self.variables[slot.variable] = value
-                slots[name] = secret_slots.SECRET if slot.secret else value
-        intent = self.door.variable("ai_intent")
-        if intent in self.bot.intents:
-            self.variables["ai_intent"] = intent
-            self.dialog = replace(self.dialog, intent=intent, slots=slots)
-        else:
-            self.dialog = replace(self.dialog, slots=slots)
-        self.dialog = replace(self.dialog, today=today(self.bot.timezone))
-        self.speak(self.door.variable("ai_language") or self.bot.language, only_with_audio=True)
 
     def speak(self, language: str, only_with_audio: bool = False) -> None:
         """Go on in this language, as far as the bot speaks it. only_with_audio: not where its
@@ -209,42 +167,6 @@ class Call:
         if self.variant:
             values["ai_variant"] = self.variant
         self.set_variables(values)
-
-    def _open_media(self) -> None:
-        settings = self.settings
-        if self.fault == "media dead":
-            raise MediaError("a fault that was asked for")
-        port = self.door.media()
-        try:
-            place = self.house.vad.open()
-        except BaseException:
-            port.close()
-            raise
-        endpointer = Endpointer(
-            start=settings.vad_start_percent / 100,
-            stop=settings.vad_stop_percent / 100,
-            min_speech_ms=settings.min_speech_ms,
-            silence_ms=settings.endpoint_silence_ms,
-            preroll_ms=settings.preroll_ms,
-            max_ms=settings.max_utterance_s * 1000,
-            chunk_ms=settings.audio_chunk_ms,
-            pause_ms=settings.speculate_ms,
-        )
-        playback = Playback(
-            port.frame_bytes,
-            max(settings.playback_lead_frames, port.lead_frames),
-            settings.playback_max_s,
-        )
-        self.leg = Leg(port, endpointer, playback, place, self._on_speech, self._on_played)
-        self.house.clock.add(self.leg)
-        self._watch.media()
-        self._watch.renew()
-        deadline = time.monotonic() + settings.media_timeout_ms / 1000
-        while not port.started:
-            # FreeSWITCH answers the command with +OK whether or not it worked.
-            if time.monotonic() > deadline:
-                raise MediaError(f"no audio from the switch in {settings.media_timeout_ms} ms")
-            self.next(until=min(deadline, time.monotonic() + 0.05))
 
     def _greet(self) -> None:
         assert self.leg is not None
@@ -262,57 +184,12 @@ class Call:
         back = came_back(self)
         return self.say(back) if back else self.consent.greet()
 
-    # -- what happens to it: other greenlets only put into the mailbox
+    # -- what happens to it; see call_events.py
 
     def post(self, handle: Callable[..., None], *args: Any) -> None:
         """handle(*args) on the call's greenlet, in its turn."""
         if not self._mailbox.post(handle, *args):
             log.error("%s: mailbox full", self.uuid)
-
-    def _on_worker(self, epoch: int, attempt: int, message: Message) -> None:
-        if epoch == TYPED:
-            if isinstance(message, Final):
-                self.post(self._on_typed, message.text)
-            return
-        if self._blindfold is None or not self._blindfold.hides(message):
-            self.post(self.assistant.on_worker, epoch, attempt, message)
-
-    def _on_speech(self, event: SpeechEvent) -> None:
-        if isinstance(event, SpeechStarted) and self.state in (State.SPEAKING, State.THINKING):
-            # At once, on the clock: nothing this call waits for may delay the silence.
-            self.assistant.cut_off(time.monotonic())
-        self.post(self._on_speech_event, event)
-
-    def _on_played(self) -> None:
-        self.post(self.played)
-
-    def key(self, digit: str) -> None:
-        """This and what follows: see doors.Ears."""
-        self.post(self._on_key, digit)
-
-    def hung_up(self) -> None:
-        self.post(self._on_hangup)
-
-    def over(self, cause: str, disposition: str) -> None:
-        self.post(self.leave.on_hung_up, cause, disposition)
-
-    def media_gone(self, reason: str) -> None:
-        self.post(self._on_media_gone, reason)
-
-    def taken(self) -> None:
-        self.post(self._on_taken)
-
-    def redis(self, healthy: bool) -> None:
-        """Redis stopped working, or works again."""
-        self.post(self.assistant.on_redis, healthy)
-
-    def dead(self, names: set[str]) -> None:
-        """These workers are gone."""
-        self.post(self.assistant.on_dead, names)
-
-    def send_away(self, reason: str) -> None:
-        """The listener ends: FreeSWITCH's own menu takes the caller."""
-        self.post(self.leave.native_menu, reason, False)
 
     def over_and_told(self) -> bool:
         """The connection has ended, and all that came before its end was dealt with."""
@@ -322,38 +199,6 @@ class Call:
         """Wait for one thing to happen, or for a timer, and deal with it."""
         if not self._mailbox.next(until) and self.door.closed.is_set():
             raise DoorClosed("the switch closed the connection")
-
-    def _on_hangup(self) -> None:
-        if not self.leave.how:
-            raise DoorClosed("the call is over")
-
-    def _on_media_gone(self, reason: str) -> None:
-        if not self.leave.how:
-            raise MediaError(reason)
-
-    def _on_taken(self) -> None:
-        """Somebody else has the call: the watchdog, or an operator's own transfer."""
-        if not self.leave.how:
-            self.house.accounts.failed_over(self)
-            self.leave.end("taken", "the switch took the call elsewhere")
-            raise Left
-
-    def _on_speech_event(self, event: SpeechEvent) -> None:
-        if self.state is State.MENU:
-            if isinstance(event, SpeechEnded):
-                self.menu.spoken_to()
-        else:
-            self.assistant.on_speech(event)
-
-    def _on_typed(self, words: str) -> None:
-        if self.state in CONVERSATION and words.strip():
-            self.assistant.on_typed(words)
-
-    def _on_key(self, digit: str) -> None:
-        if self.state is State.MENU:
-            self.menu.key(digit)
-        elif self.state not in (State.LEAVING, State.ENDED, State.CONNECTING):
-            self.assistant.on_key(digit)
 
     # -- state and speech, for assistant and menu
 
@@ -485,10 +330,18 @@ class Call:
     def _close(self) -> None:
         """Give back what a call has while it is ours."""
         self.leave.end("caller gone", "the connection ended")
-        self.house.link.forget(self.uuid, self._on_worker)
+        self.house.link.forget(self.uuid, self.events.worker)
         self._mailbox.no_timers()
         if self.state is not State.ENDED:
             self.go(call_state.Event.CLOSE)
         self.consent.end()
         if self.leg:
             self.house.clock.remove(self.leg)
+
+    def let_go(self) -> None:
+        """After run() and accompany(). Its parts know it, and it knows them: taken apart, it is
+        freed at once and need not wait for the garbage collector."""
+        self._mailbox.clear()
+        self._then = self.leg = None
+        del self.assistant, self.consent, self.door, self.events, self.leave, self.menu
+        del self.transcript, self.watch

@@ -313,6 +313,9 @@ class Link:
                 handler(epoch, attempt, decode(fields))
         except MessageError as error:
             log.warning("an entry on %s is not ours: %s", self.out, error)
+        except Exception:
+            # Whoever it was for: all others still wait for what comes.
+            log.exception("what a worker said could not be handed out")
 
     def _keep(self) -> None:
         """Is Redis there, are there workers, have they our bot? And trim what is read."""
@@ -339,6 +342,10 @@ class Link:
                 pipe.execute()
             except redis.RedisError as error:
                 self._trouble(error)
+            except Exception:
+                # What others wrote there makes no sense; Redis itself may well work.
+                log.exception("what Redis holds for listeners")
+                self._look_now.wait(1.0)
             else:
                 if not self.healthy:
                     log.info("Redis answers")

@@ -60,8 +60,8 @@ HEDGE_PERCENT = 10
 QUEUE_CONNECTIONS = 4
 AUDIO_CONNECTIONS = 8  # to each master; four wait there at once, others are sent on from elsewhere
 TRANSLATIONS_AGAIN_S = 60.0  # until phrases in another language are tried once more
-# New objects until the youngest are looked at, then all: a call that has ended is let go of only
-# then. Some 20 calls' worth, a few milliseconds.
+# New objects until the youngest are looked at, then all. A call that has ended needs no collector
+# (Call.let_go): this is for what little else knows itself, tracebacks for instance.
 GC_AFTER = (10_000, 2, 2)
 
 
@@ -206,6 +206,7 @@ class Listener:
         finally:
             self._calls.discard(call)
         call.leave.accompany()
+        call.let_go()
 
     def _refuse(self) -> str:
         """Whether there is room for a call; see server.py and accounts.REFUSALS."""
@@ -257,7 +258,7 @@ class Listener:
     def _on_health(self, healthy: bool, concerns: Callable[[str], bool]) -> None:
         for call in list(self._calls):
             if concerns(call.uuid):
-                call.redis(healthy)
+                call.events.redis(healthy)
 
     def _look_at_workers(self) -> None:
         """A worker that misses its heart beat twice is dead; its turns go to others at once."""
@@ -274,7 +275,7 @@ class Listener:
             if dead:
                 log.warning("dead workers: %s", ", ".join(sorted(dead)))
                 for call in calls:
-                    call.dead(dead)
+                    call.events.dead(dead)
 
     def _look_at_switch(self) -> None:
         """Asked by way of a call that is there; no call, no load of ours to shed."""
@@ -405,7 +406,7 @@ class Listener:
     def _leave(self) -> None:
         """What is left of the calls goes to FreeSWITCH's own menu, with what is known."""
         for call in list(self._calls):
-            call.send_away("the listener ends")
+            call.events.send_away("the listener ends")
         deadline = time.monotonic() + LEAVE_S
         while self._calls and time.monotonic() < deadline:
             gevent.sleep(0.02)

@@ -50,6 +50,11 @@ class Mailbox:
     def no_timers(self) -> None:
         self._timers.clear()
 
+    def clear(self) -> None:
+        """Forget what was posted, and the timers."""
+        self._waiting.clear()
+        self._timers.clear()
+
     def next(self, until: float | None = None) -> bool:
         """Handle the next event, or the timers that are due; at `until` at the latest.
 

@@ -155,9 +155,15 @@ class Prompts:
             if isinstance(message, Speech):
                 parts.setdefault(message.index, bytearray()).extend(message.pcm)
             elif isinstance(message, SpeechEnd) and not message.last:
+                if not 0 <= message.index < len(texts):
+                    return  # of no sentence that was given
                 text = texts[message.index]
                 self._audio[text] = bytes(parts.pop(message.index, b""))
-                write_wav(folder / prompt_file(text), self._audio[text])
+                try:
+                    write_wav(folder / prompt_file(text), self._audio[text])
+                except OSError as error:
+                    # It can be played all the same; FreeSWITCH's menu and the next start lack it.
+                    log.error("prompt not kept: %s: %s", folder, error.strerror)
             elif isinstance(message, SpeechEnd):
                 done.set()
             elif isinstance(message, Failed):

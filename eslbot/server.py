@@ -17,7 +17,7 @@ from gevent import socket
 log = logging.getLogger(__name__)
 
 BACKLOG = 512
-_SHORT = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_CLOSED = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK)
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -96,14 +96,14 @@ class Server:
             try:
                 sock, address = self._socket.accept()
             except OSError as error:
-                if error.errno in _SHORT:
-                    # Nothing can be accepted now; calls that end make room.
-                    log.error("out of descriptors or memory: %s", error.strerror)
+                if self._stopped or error.errno in _CLOSED:
+                    return
+                if error.errno not in (errno.ECONNABORTED, errno.EINTR):
+                    # Nothing can be accepted now; calls that end make room. Or, see accept(2), what
+                    # was wrong with one connection.
+                    log.error("no connection can be accepted: %s", error.strerror)
                     gevent.sleep(0.1)
-                    continue
-                if error.errno in (errno.ECONNABORTED, errno.EINTR):
-                    continue
-                return  # closed by stop()
+                continue
             self._take(sock, address)
             if self._refuse() == "full":
                 self._pause()

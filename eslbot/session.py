@@ -146,6 +146,7 @@ class Session(OutboundSession):  # type: ignore[misc]
         while True:
             event = self._events.get()
             if event is None:
+                self.on_event = None  # it knows the session, too
                 return
             if self.on_event is None:
                 continue
@@ -213,7 +214,7 @@ class Session(OutboundSession):  # type: ignore[misc]
                     log.debug("%s > %s", self.name, commands[0].split(b"\n", 1)[0][:12])
                 try:
                     self._put(b"".join(commands))
-                except gevent.Timeout:
+                except (gevent.Timeout, gevent.GreenletExit):
                     # Half a command may be on the wire: nothing can follow it.
                     self._finish("the switch does not read")
                     raise

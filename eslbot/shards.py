@@ -50,6 +50,10 @@ class Shard:
                     self._workers[stage] = list(streams.living(self.client, stage))
             except redis.RedisError as error:
                 self._trouble(error)
+            except Exception:
+                # What others wrote there makes no sense; Redis itself may well work.
+                log.exception("what queues %d hold of workers", self.number)
+                self._look_now.wait(1.0)
             else:
                 if not self.healthy:
                     log.info("queues %d: Redis answers", self.number)
@@ -115,15 +119,5 @@ class Shards:
         return there, len(self._shards) - there
 
     def states(self) -> dict[Stage, QueueState]:
-        """Of each stage's queues: all jobs, the age of the oldest one. Of those that answer."""
-        found: dict[Stage, QueueState] = {}
-        for shard in self._shards:
-            try:
-                states = streams.queue_states(shard.client)
-            except redis.RedisError:
-                continue
-            for stage, state in states.items():
-                so_far = found.get(stage, QueueState(0, 0.0))
-                jobs, oldest_s = so_far.jobs + state.jobs, max(so_far.oldest_s, state.oldest_s)
-                found[stage] = QueueState(jobs, oldest_s)
-        return found
+        """Of those that answer."""
+        return streams.all_queue_states([shard.client for shard in self._shards])

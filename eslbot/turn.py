@@ -86,6 +86,7 @@ class Turn:
 
     message: TurnMessage
     link: Link
+    number: int = 1  # of the call's turns; stays when the epoch changes
     keyed: bool = False
     typed: bool = False  # words, not keys: there is no audio either
     outcome: str | None = None
@@ -108,6 +109,7 @@ class Turn:
     # What the answer takes: acts that were begun, under which name, until when they have time
     # (monotonic); acting: one that can't be asked twice is under way.
     acts: set[str] = field(default_factory=set)
+    acted: dict[str, int] = field(default_factory=dict)  # by which attempt, tool by tool
     acts_as: str = ""
     patient_until: float = 0.0
     acting: bool = False
@@ -137,9 +139,18 @@ class Turn:
         found = [w.attempts[w.chosen].level for w in self.work.values() if w.chosen is not None]
         return max(found, default=0)
 
+    @property
+    def answered(self) -> str:
+        """Its outcome, once it has an answer: how it came to it."""
+        if self.level > 0:
+            return "failed over"
+        return "masked" if self.filled else "answered"
+
     def again(self, stage: Stage, level: int) -> None:
         """One more attempt at a stage; what came of it so far stands."""
         work = self.work[stage]
+        if stage == "llm":
+            self.acting = False  # until the new attempt asks to
         said = [self.sentences[i] for i in sorted(self.sentences)]
         attempt = Attempt(len(work.attempts), level)
         if stage == "tts":

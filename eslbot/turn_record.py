@@ -9,14 +9,12 @@ from eslbot.turn import Turn
 from workers.redaction import Private
 
 
-def turn_record(
-    turn: Turn, number: int, said: str, interrupted: bool, private: Private
-) -> dict[str, Any]:
+def turn_record(turn: Turn, said: str, interrupted: bool, private: Private) -> dict[str, Any]:
     """said: what the caller heard of the answer. Words and values come redacted."""
     decision = turn.decision
     merged = turn.outcome == "merged"  # the next turn has it all
     record: dict[str, Any] = {
-        "number": number,
+        "number": turn.number,
         "outcome": turn.outcome,
         "opened_at": round(turn.opened_at, 3),
         "keyed": turn.keyed,

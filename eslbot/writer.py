@@ -3,6 +3,7 @@ once, as one pipeline. Who puts something there never waits."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,8 @@ import redis
 from gevent.event import Event
 
 from workers.wire import Pipe, Wire
+
+log = logging.getLogger(__name__)
 
 MAX_WAITING = 20_000
 MAX_BATCH = 500
@@ -56,7 +59,11 @@ class Writer:
         if self._waiting:
             self._urgent.set()
         for write in batch:
-            write(pipe)
+            try:
+                write(pipe)
+            except Exception:
+                self.lost += 1
+                log.exception("something that can't be written")
         try:
             answers = pipe.execute(raise_on_error=False)
         except redis.RedisError as error:

@@ -75,4 +75,4 @@ class InboundSocket:
             for context in ElementTree.fromstring(self.dialplan).iter("context"):
                 if context.get("name") == of[3]:
                     return ElementTree.tostring(context, encoding="unicode")
-        return "-ERR can't find tag"
+        return "can't find anything\n"  # as a FreeSWITCH 1.11.3-dev was seen to say

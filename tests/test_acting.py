@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -28,8 +29,8 @@ class Told:
         self.turn.recognised("pay")
         self.climb.begin()
 
-    def ask(self, tool: str, attempt: int = 0) -> Proceed:
-        asked = Working(tool, f"act of {tool}")
+    def ask(self, tool: str, attempt: int = 0, act: str = "act") -> Proceed:
+        asked = Working(tool, f"{act} of {tool}")
         assert self.climb.takes(attempt, asked)
         proceed(self.notes, self.turn, self.climb, attempt, asked)  # type: ignore[arg-type]
         self.climb.progress(asked)
@@ -68,12 +69,40 @@ def test_the_callers_words_end_no_turn_that_pays(told: Told):
     assert not told.turn.acting
 
 
+def test_a_turn_whose_worker_is_gone_pays_no_more_and_the_caller_may_end_it(told: Told):
+    told.ask("pay")
+    told.turn.again("tts", 0)
+    assert told.turn.acting
+    told.turn.again("llm", 0)
+    assert not told.turn.acting
+
+
 @pytest.mark.parametrize(("tool", "again"), [("customer", True), ("pay", False)])
 def test_another_attempt_may_look_up_again_and_not_pay_again(told: Told, tool: str, again: bool):
     first = told.ask(tool)
     told.turn.again("llm", 0)
     second = told.ask(tool, attempt=1)
     assert (first.go, second.go, second.key) == (True, again, first.key)
+
+
+@pytest.mark.parametrize(("tool", "again"), [("customer", True), ("pay", False)])
+def test_in_other_words_it_may_still_be_the_same_act(told: Told, tool: str, again: bool):
+    assert told.ask(tool).go
+    told.turn.again("llm", 0)
+    assert told.ask(tool, attempt=1, act="nearly the same act").go is again
+
+
+def test_one_attempt_may_pay_two_bills(told: Told):
+    assert told.ask("pay").go
+    assert told.ask("pay", act="another act").go
+
+
+def test_the_voice_has_so_much_longer_as_well(told: Told):
+    began = time.monotonic()
+    told.ask("customer")
+    assert told.turn.patient_until >= began + 2.0
+    worked(told.notes, told.turn, Worked("customer", "ok", 200, 40))  # type: ignore[arg-type]
+    assert told.turn.patient_until == 0.0
 
 
 def test_after_redis_lost_all_it_is_the_same_act(told: Told):

@@ -133,8 +133,17 @@ def test_orders_are_bounded_and_those_that_ended_make_room(client: redis.Redis):
         ai_off.give(client, Order(), "x")
 
 
+def test_what_is_written_down_is_bounded(client: redis.Redis, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(ai_off, "MAX_AUDIT", 3)
+    for _ in range(3):
+        ai_off.take_back(client, ai_off.give(client, Order(), "x"), "x")
+    assert [one["what"] for one in ai_off.audit(client)] == ["taken back", "given", "taken back"]
+
+
 def test_what_is_no_order_is_passed_over(client: redis.Redis):
-    client.hset(ai_off.KEY, mapping={"a": "{", "b": json.dumps({"x": 1}), "c": "{}"})
+    client.hset(
+        ai_off.KEY, mapping={"a": "{", "b": json.dumps({"x": 1}), "c": "{}", "d": "[" * 2000}
+    )
     assert [key for key, _ in ai_off.look(client)] == ["c"]
 
 

@@ -21,7 +21,7 @@ PURE = [
     "workers/values/times.py", "workers/values/amounts.py", "workers/values/choices.py",
     "eslbot/keypad.py", "eslbot/patience.py", "workers/redaction/__init__.py",
     "workers/redaction/kinds.py", "workers/redaction/spoken.py", "eslbot/records/fold.py",
-    "eslbot/turn_record.py",
+    "eslbot/turn_record.py", "eslbot/transcript.py", "eslbot/key_entry.py",
     "workers/sentences.py",
 ]  # fmt: skip
 IO = {
@@ -31,6 +31,7 @@ IO = {
     "rq",
     "httpx",
     "httpcore",
+    "httptools",
     "subprocess",
     "threading",
     "os",

@@ -274,7 +274,7 @@ def test_a_slot_of_another_kind_of_mistake_is_refused(
 GERMAN = GOOD.replace("name: shop", "name: shop\nlanguage: de").replace(
     "  goodbye: Bye.\n",
     "  goodbye: Bye.\n  yes_no: Ja?\n  cancelled: Gut.\n  which: Was?\n  first: Erst.\n"
-    "  next: Dann.\n  unchanged: Gut.\n",
+    "  next: Dann.\n  after: Danach.\n  unchanged: Gut.\n",
 )
 
 

@@ -26,6 +26,13 @@ def test_failures_in_a_row_anywhere_in_the_fleet_open_it_for_all(client: redis.R
     assert (one.opened, two.opened, three.opened) == (0, 0, 1)
 
 
+def test_what_is_known_of_a_provider_that_nobody_uses_any_more_is_forgotten(client: redis.Redis):
+    (one,) = breakers(client, 1, open_s=60)
+    for _ in range(3):
+        one.failed()
+        assert 0 < client.ttl(one.key) <= 3600  # type: ignore[operator]
+
+
 def test_a_success_in_between_starts_the_count_anew(client: redis.Redis):
     one, two = breakers(client, 2)
     for _ in range(5):

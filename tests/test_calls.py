@@ -89,6 +89,7 @@ def test_a_caller_asks_for_the_balance_gives_a_number_and_is_transferred(house: 
     assert call.variables.get("ai_account") == "4271"
     assert call.variables.get("ai_intent") == "person"
     assert call.variables["socket_resume"] == "false"
+    until(lambda: "ended" in dict(house.told(call)), 10, "the call's log")
     outcomes = [f["outcome"] for what, f in house.told(call) if what == "turn"]
     assert outcomes == ["answered", "answered", "human"]
 

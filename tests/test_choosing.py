@@ -286,7 +286,11 @@ def test_a_model_is_given_passages_and_cites_them(server: Provider) -> None:
     assert words == "At night it is cheaper. Also and [note] this."
     assert decision.cited == ("tariffs.md#3",)
     told = [m["content"] for m in server.seen[0].json["messages"]]
-    assert any("[1] Tariffs: Night tariff: Between ten" in text for text in told)
+    (note,) = [text for text in told if "[1] Tariffs: Night tariff: Between ten" in text]
+    # Whatever stands in a passage, it stands between these two.
+    assert note.index("\n<passages>\n") < note.index("[1] Tariffs")
+    assert note.endswith("\n</passages>")
+    assert note.count("</passages>") == 2  # named before
 
 
 def test_an_answer_of_marks_alone_is_none(server: Provider) -> None:

@@ -82,6 +82,15 @@ def test_what_is_heard_is_the_utterance_with_its_beginning_and_nothing_twice(spo
     assert len(heard) > len(spoken[0]) * 0.9
 
 
+def test_an_utterance_is_heard_from_before_it_was_noticed():
+    one = endpointer(preroll_ms=96, min_speech_ms=64)
+    levels = [0.0] * 10 + [0.9] * 3
+    windows = [bytes([n]) * WINDOW_BYTES for n in range(len(levels))]
+    events = [e for w, level in zip(windows, levels, strict=True) for e in one.window(w, level)]
+    (began,) = [event for event in events if isinstance(event, SpeechStarted)]
+    assert began.pcm == b"".join(windows[7:12])  # three of silence, and two of speech
+
+
 def test_silence_and_the_frames_of_a_caller_without_rtp_are_no_speech():
     for pcm in (silence(5), b"\xff" * (5 * 2 * RATE)):
         assert listen(pcm, endpointer()) == []

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import gevent
 import pytest
 
-from eslbot.assistant import MAX_KEYS
+from eslbot.key_entry import MAX_KEYS
 from eslbot.switch.caller import Caller, Say
 from eslbot.switch.channel import Channel
 from tests.house import House, recording, until

@@ -226,6 +226,19 @@ def test_meanings_and_words_rank_together(tmp_path: Path, server: Provider, bot:
     assert len(server.seen) == 2
 
 
+def test_a_vector_of_another_length_counts_for_nothing(
+    tmp_path: Path, server: Provider, bot: Bot
+) -> None:
+    (tmp_path / "energy").mkdir()
+    (tmp_path / "energy" / "a.md").write_text("# Panels\n\nWe put panels onto your roof.")
+    server.script = [Plan(body=vectors([3, 0])), Plan(body=vectors([1, 0, 0]))]
+    library = Library(tmp_path, embeddings(server))
+    library.warm(bot)
+    # The server has another model by now, under the same name.
+    assert [hit.passage.id for hit in library.search(bot, "panels", True)] == ["a.md#1"]
+    assert len(server.seen) == 2
+
+
 def test_only_what_is_new_is_embedded(server: Provider) -> None:
     one = embeddings(server)
     server.script = [Plan(body=vectors([1, 0], [0, 1])), Plan(body=vectors([1, 1]))]
@@ -241,7 +254,7 @@ def test_only_what_is_new_is_embedded(server: Provider) -> None:
     [
         b"{}", b"[]", b"null", b'{"data": []}', vectors([]), vectors(["a"]), vectors([0, 0]),
         vectors([1, 2], [3, 4]), vectors([True]), b'{"data": [{"index": 7, "embedding": [1]}]}',
-        b'{"data": [{"index": 0, "embedding": [NaN]}]}', vectors([1.0] * 9000),
+        b'{"data": [{"index": 0, "embedding": [NaN]}]}', vectors([1.0] * 9000), vectors([10**400]),
     ],
 )  # fmt: skip
 def test_without_a_good_answer_the_words_alone_decide(server: Provider, body: bytes) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from eslbot.ladder import Climb
+from eslbot.ladder import AHEAD_S, MAX_FILLERS, Climb
 from eslbot.turn import Turn
 from workers.bot import Bot
 from workers.messages import (
@@ -205,6 +205,45 @@ def test_fillers_are_said_while_there_is_nothing_better_in_their_turn(told: Told
     assert len(told.notes.said) == 3
     told.tell(0, SpeechEnd(0, False), Speech(1, 0, b"x"), SpeechEnd(1, True))
     assert "filler" not in told.notes.timers
+
+
+def test_nobody_is_put_off_for_ever(told: Told):
+    told.hear()
+    while "filler" in told.notes.timers:
+        told.notes.ring("filler")
+        assert len(told.notes.said) <= MAX_FILLERS
+    assert len(told.notes.said) == MAX_FILLERS
+
+
+def test_of_two_attempts_the_one_that_answers_first_goes_on_alone(told: Told):
+    told.hear()
+    told.tell(0, Final("hello"))
+    told.notes.ring("budget llm")  # mute: another worker is asked
+    assert told.notes.dispatched[-1][:2] == ("llm", 1)
+    assert told.tell(1, Decision(DialogState()), Sentence(0, "One.")) == [True, True]
+    assert told.tell(0, Decision(DialogState()), Sentence(1, "Uno.")) == [False, False]
+    assert told.tell(1, Sentence(1, "Two.")) == [True]
+
+
+def test_a_voice_has_until_what_there_is_was_heard_and_a_little_less(told: Told):
+    told.hear()
+    told.tell(0, Final("hello"), *ANSWER)
+    told.notes.playback.seconds_left = 5.0
+    told.tell(0, Speech(0, 0, b"x"))
+    assert told.notes.timers["budget tts"][0] == 5.0 - AHEAD_S
+    told.notes.playback.seconds_left = 0.0
+    told.tell(0, Speech(0, 1, b"x"))
+    assert told.notes.timers["budget tts"][0] == told.notes.bot.ladder.budget.audio_ms / 1000
+
+
+def test_while_the_caller_may_go_on_nothing_has_failed_yet(told: Told):
+    told.hear()
+    told.turn.held = []
+    told.notes.ring("deadline")
+    assert told.notes.failed == []
+    for act in told.turn.held:
+        act()
+    assert told.notes.failed == ["no answer in time"]
 
 
 def test_too_late_is_the_menu(told: Told):

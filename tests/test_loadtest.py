@@ -183,6 +183,7 @@ def test_growth_is_told_by_the_minute():
             },
             (0.0, 0.0),
             keys=n,
+            greenlets=8 + n // 60,
         )
         for n in range(125)
     ]
@@ -191,6 +192,7 @@ def test_growth_is_told_by_the_minute():
     assert rows[0]["listener"] == {"rss_mb": 130.5, "files": 100, "threads": 6}
     assert rows[1]["listener"] == {"rss_mb": 190.5, "files": 101, "threads": 6}
     assert [row["keys"] for row in rows] == [29.5, 89.5]
+    assert [row["greenlets"] for row in rows] == [8, 9]
     assert any("130.5 -> 190.5" in line for line in lines(rows))
     assert lines(rows[:1]) == lines([]) == growth([]) == []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,8 +13,10 @@ from tests import acting_bot
 from tests.provider import Plan, Provider
 from workers.acting import Result, ToolCall
 from workers.bot import Bot
+from workers.http_provider import Deadline
+from workers.llm import openai
 from workers.llm.engine import Request
-from workers.llm.openai import REFUSED, OpenAiLlm
+from workers.llm.openai import MAX_TOOLS, REFUSED, OpenAiLlm
 from workers.messages import Decision, DialogState
 
 SAID = {"balance": "5 dollars", "due": "Thursday, December 3"}
@@ -75,7 +78,8 @@ def test_a_model_is_told_what_its_call_found(server: Provider, bot: Bot):
 def test_only_what_can_be_asked_twice_is_offered_by_itself(server: Provider, bot: Bot):
     turn(server, bot, None)
     offered = {one["function"]["name"]: one["function"] for one in server.seen[0].json["tools"]}
-    assert set(offered) == {"handle_intent", "transfer", "hang_up", "customer"}
+    ours = {"handle_intent", "cancel_wish", "transfer", "hang_up"}
+    assert set(offered) == {*ours, "customer"}
     assert offered["customer"]["parameters"]["required"] == ["account"]
 
 
@@ -113,6 +117,36 @@ def test_a_model_that_learns_may_go_on(server: Provider, bot: Bot):
     said, _, calls = turn(server, bot, Result("ok", SAID, SAID))
     assert len(calls) == 1
     assert said == "5 dollars."
+
+
+def test_of_many_calls_at_once_a_few_are_made(server: Provider, bot: Bot):
+    many = [("customer", json.dumps({"account": str(n)})) for n in range(4271, 4280)]
+    server.script = [Plan(tools=many), Plan(words=["Done."])]
+    _, _, calls = turn(server, bot, Result("ok", SAID, SAID))
+    assert len(calls) == MAX_TOOLS
+    assert len(told(server)) == MAX_TOOLS
+
+
+def test_the_time_that_a_tool_takes_is_not_the_models(
+    server: Provider, bot: Bot, monkeypatch: pytest.MonkeyPatch
+):
+    made: list[Deadline] = []
+    clock = SimpleNamespace(now=0.0)
+
+    def deadline(in_s: float) -> Deadline:
+        made.append(Deadline(in_s))
+        return made[-1]
+
+    def monotonic() -> float:
+        clock.now += 1000.0  # so much between before and after the tool
+        return clock.now
+
+    monkeypatch.setattr(openai, "Deadline", deadline)
+    monkeypatch.setattr(openai, "time", SimpleNamespace(monotonic=monotonic))
+    server.script = [Plan(tools=[GOOD]), Plan(words=["You owe 5 dollars."])]
+    turn(server, bot, Result("ok", SAID, SAID))
+    (one,) = made
+    assert one.left_s > 900
 
 
 def test_a_model_that_never_stops_calling_is_stopped(server: Provider, bot: Bot):

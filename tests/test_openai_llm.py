@@ -241,6 +241,27 @@ def test_a_token_of_a_megabyte_is_not_said(server: Provider, energy: Bot, text: 
         turn(model(server), energy)
 
 
+def test_what_a_caller_said_is_told_in_placeholders(server: Provider, energy: Bot) -> None:
+    history = (Line("caller", "my card is 5555 5555 5555 4444"), Line("bot", "Thank you."))
+    private = {"[CARD_1]": "5555555555554444"}
+    state = DialogState(summary="address (street: write to a@b.com)")
+    request = Request(energy, state, history, "no, 4242 4242 4242 4242", private=private)
+    list(model(server).reply(request, 5.0))
+    asked = json.dumps(server.seen[0].json)
+    assert "my card is [CARD_1]" in asked
+    assert "no, [CARD_2]" in asked
+    assert "write to [EMAIL_1]" in asked
+    assert not any(secret in asked for secret in ("5555", "4242", "a@b.com"))
+
+
+def test_a_wish_that_there_is_not_leaves_the_models_words(server: Provider, energy: Bot) -> None:
+    call = {"index": 0, "function": {"name": "handle_intent", "arguments": '{"intent": "x"}'}}
+    server.plan.wire = [STREAM, chunk(content="I can't do that."), chunk(tool_calls=[call]), DONE]
+    said, decision = turn(model(server), energy)
+    assert said == "I can't do that."
+    assert (decision.intent, decision.state.misses) == (None, 0)
+
+
 # -- several wishes, corrections, and a prompt that does not grow
 
 

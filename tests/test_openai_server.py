@@ -77,6 +77,17 @@ def test_a_yes_and_a_no_are_those_to_the_question(energy: Bot, url: str):
     state = DialogState("address", slots, "confirm")
     assert answered(url, energy, state, "yes").state.intent is None
     assert answered(url, energy, state, "no").state.asked == "which"
+    dropped = answered(url, energy, state, "no never mind").state
+    assert (dropped.intent, dropped.slots) == (None, {})
+
+
+def test_it_calls_for_each_of_several_wishes(energy: Bot, url: str):
+    asked = answered(url, energy, DialogState(), "what are your opening hours and my balance")
+    assert (asked.state.intent, asked.state.asked) == ("balance", "account")
+    state = DialogState("address", {}, "street")
+    decision = answered(url, energy, state, "five market square and what are your opening hours")
+    assert decision.state.slots == {"street": "five market square"}
+    assert [step.intent for step in decision.state.pending] == ["hours"]
 
 
 def test_it_speaks(url: str):
@@ -85,12 +96,19 @@ def test_it_speaks(url: str):
     assert 0.5 < len(pcm) / 16_000 < 5
 
 
+NO_STATE = (
+    b'{"model": "m", "tools": [], "messages": [{"role": "user", "content": "x"},'
+    b' {"role": "system", "content": "State of this call: {}"}]}'
+)
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [
         ("chat/completions", b"[]", 400),
         ("chat/completions", b"\xff", 400),
         ("chat/completions", b'{"model": "m", "messages": [], "tools": []}', 400),
+        ("chat/completions", NO_STATE, 400),
         ("audio/speech", b'{"model": "m", "input": " "}', 400),
         ("audio/transcriptions", b"no form", 400),
         ("else", b"{}", 404),

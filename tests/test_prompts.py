@@ -5,10 +5,13 @@ from __future__ import annotations
 import struct
 import wave
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from eslbot.prompts import MAX_PROMPT_BYTES, read_wav, write_wav
+from eslbot.prompts import MAX_PROMPT_BYTES, Prompts, read_wav, write_wav
+from workers.bot import Bot
+from workers.messages import Message, SentencesEnd, Speech, SpeechEnd, Turn
 
 PCM = bytes(range(200))
 
@@ -70,3 +73,34 @@ def test_another_format_is_refused_with_the_one_that_is_wanted(
         file.writeframes(PCM)
     with pytest.raises(ValueError, match="not 8000 Hz, mono, 16 bit"):
         read_wav(path)
+
+
+class Voice:
+    """A link whose only worker says everything with the same sound."""
+
+    out = "here"
+
+    def register(self, call: str, handler: Any) -> None:
+        self.handler = handler
+
+    def forget(self, call: str, handler: Any) -> None:
+        pass
+
+    def dispatch(self, turn: Turn, stage: str) -> None:
+        self.epoch = turn.epoch
+
+    def feed(self, turn: Turn, stage: str, message: Message) -> None:
+        if isinstance(message, SentencesEnd):
+            for index in (*range(message.count), message.count):  # one more than there are
+                self.handler(self.epoch, 0, Speech(index, 0, PCM))
+                self.handler(self.epoch, 0, SpeechEnd(index, False))
+            self.handler(self.epoch, 0, SpeechEnd(0, True))
+
+
+def test_a_disk_that_takes_nothing_leaves_prompts_to_be_played(tmp_path: Path, energy: Bot, caplog):
+    (tmp_path / "prompts").write_text("in the folder's place")
+    prompts = Prompts(tmp_path)
+    voice: Any = Voice()
+    prompts.render(voice, "here", "espeak", [energy])
+    assert prompts.complete(energy)
+    assert "prompt not kept" in caplog.text

@@ -10,6 +10,7 @@ import gevent
 import pytest
 import redis
 
+from eslbot.doctor import house as doctor
 from eslbot.rig.house import until
 from eslbot.shards import Shards
 from tests.conftest import RedisServer
@@ -126,6 +127,19 @@ def port(place: Place) -> int:
     ports = {one.connection_pool.connection_kwargs["port"] for one in (queue, look)}
     assert len(ports) == 1
     return int(ports.pop())
+
+
+def test_the_check_says_which_one_is_away(servers):
+    urls = " ".join(server.url for server in servers)
+    settings = load({"ESLBOT_QUEUE_REDIS_URLS": urls})
+    assert doctor.queue_redis(settings) == []
+    servers[1].kill()
+    (one,) = doctor.queue_redis(settings)
+    assert one.warning
+    assert one.what.startswith("ESLBOT_QUEUE_REDIS_URLS: 2: ConnectionError")
+    servers[0].kill()
+    servers[2].kill()
+    assert [one.warning for one in doctor.queue_redis(settings)] == [False] * 3
 
 
 def test_without_several_the_queue_is_where_all_else_is(client: redis.Redis, shared_redis):

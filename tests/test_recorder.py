@@ -15,7 +15,9 @@ import redis
 
 from eslbot.outbox import MAX_KEPT, Outbox
 from eslbot.records import read
-from eslbot.records.store import Store
+from eslbot.records.recorder import Recorder
+from eslbot.records.seal import Seal, new_key
+from eslbot.records.store import Store, url_of
 from tests.conftest import RedisServer, wait_until
 from tests.house import ROOT
 from workers import streams
@@ -122,6 +124,25 @@ def test_what_is_none_of_ours_is_put_aside_and_stops_nobody(recorders, client):
     assert recorders.written() == 2
     assert client.llen(streams.RECORDS_REFUSED) == 2
     assert client.ttl(streams.RECORDS_REFUSED) > 0
+
+
+def test_a_call_that_no_key_opens_stops_no_other(recorders, client, shared_redis):
+    """What was amended is read again when the turn comes; its key may be gone by then."""
+
+    def entry(call: str, what: str, **fields: object) -> tuple[bytes, dict[bytes, bytes]]:
+        one = {"id": f"{call}-{what}", "call": call, "leg": "leg", "seq": "1", "at": "1000.0",
+               "what": what, "fields": json.dumps(fields)}  # fmt: skip
+        return b"1-1", {k.encode(): v.encode() for k, v in one.items()}
+
+    database = url_of(recorders.settings)
+    settings = Settings(redis_url=shared_redis.url, state_dir=str(recorders.folder))
+    before = Recorder(settings, Store(database, Seal([new_key()], b"pepper")))
+    before._record([entry("a", "amended", number=1, text="words")])
+    after = Recorder(settings, Store(database, Seal([new_key()], b"pepper")))
+    after._record([entry("a", "turn", number=1), entry("b", "turn", number=1)])
+    assert recorders.written() == 1
+    refused = [json.loads(one) for one in client.lrange(streams.RECORDS_REFUSED, 0, -1)]
+    assert [one["id"] for one in refused] == ["a-turn"]
 
 
 def test_a_recorder_told_to_end_ends_with_what_it_has(recorders, client):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import random
 import sqlite3
 import subprocess
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
+from eslbot.media.recording import folder
 from eslbot.records import export, keeping, migrations, read, rekey, report, schema, show
 from eslbot.records.fold import Entry, EntryError, entry
 from eslbot.records.seal import MARK, Seal, SealError, new_key
@@ -223,8 +225,10 @@ def test_the_migrations_make_what_the_code_takes_for_granted(store: Store):
 
 
 def test_text_that_no_database_takes_is_told_from_a_database_that_is_away(store: Store):
-    put(store, *entries(heard="nul \0 and \U0001f600"))
-    assert whole(store)["turns"][0]["heard"] == "nul  and \U0001f600"
+    put(store, *entries(heard="nul \0 and \U0001f600", slots={"name": "half \ud800"}))
+    turn = whole(store)["turns"][0]
+    assert turn["heard"] == "nul  and \U0001f600"
+    assert turn["slots"] == {"name": "half ?"}
     away = Store("postgresql://nobody@127.0.0.1:1/none")
     with pytest.raises(StoreError) as error, away.begin():
         pass
@@ -336,6 +340,20 @@ def test_what_is_too_old_goes(url: str, tmp_path: Path):
     assert [c["uuid"] for c in read.calls(store)] == ["new"]
     assert keeping.prune(store, Settings(state_dir=str(tmp_path), keep_text_days=0)) == (0, 0)
     assert read.audit(store)[-1]["what"] == "expired"
+    store.close()
+
+
+def test_recordings_that_can_not_be_deleted_keep_no_words_alive(tmp_path: Path):
+    store = Store(f"sqlite:///{tmp_path / 'x.sqlite3'}", Seal([], PEPPER))
+    now = time.time()
+    put(store, *entries("old", now - 100 * 86400))
+    settings = Settings(state_dir=str(tmp_path))
+    stuck = folder(settings) / f"{'0' * 32}.wav"
+    stuck.mkdir(parents=True)  # not to be unlinked, as a folder that belongs to another user
+    os.utime(stuck, (0, 0))
+    with pytest.raises(OSError, match="directory"):
+        keeping.prune(store, settings)
+    assert read.calls(store) == []
     store.close()
 
 

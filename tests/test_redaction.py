@@ -11,7 +11,7 @@ from tests.conftest import ENERGY
 from workers.bot import Bot, load
 from workers.bot.redaction import Redaction
 from workers.messages import DialogState
-from workers.redaction import Private, redact, restore, spoken_names
+from workers.redaction import Private, hidden, redact, restore, spoken_names
 from workers.redaction.kinds import find
 from workers.sentences import SentenceSplitter
 
@@ -149,6 +149,24 @@ def test_what_is_heard_again_counts_once(bot):
     private.drop(1)
     assert private.hear(2, "4242 42", NOTHING) == ("4242 42", [])
     assert private.hear(3, "42 4242 4242", NOTHING)[0] == "[CARD_1]"
+    # Counted twice it would be a whole card, which nobody has said.
+    again = Private(bot)
+    again.hear(1, "4242 4242", NOTHING)
+    again.drop(1)
+    assert again.hear(2, "4242 4242", NOTHING) == ("4242 4242", [])
+
+
+def test_of_a_tools_answer_a_model_is_not_told_what_the_caller_said(bot):
+    private = Private(bot)
+    private.clean(f"my card is {CARD}")
+    told = [
+        {"role": "system", "content": f"ours: {CARD}"},
+        {"role": "user", "content": f"it is {CARD}"},
+        {"role": "tool", "content": f"card {CARD}, call 212 555 2368"},
+    ]
+    assert [one["content"] for one in hidden(told, private, 1)] == [
+        f"ours: {CARD}", "it is [CARD_1]", "card [CARD_1], call 212 555 2368",
+    ]  # fmt: skip
 
 
 def test_half_a_card_is_not_told_either(bot):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import logging
 from collections.abc import Callable, Iterator
@@ -156,6 +157,29 @@ def test_more_calls_in_a_second_than_there_may_be_are_refused(
     assert (calls.accepted, calls.refused) == (3, ["rate"] * 5)
     now = 101.0
     Switch(server.port).answer_connect()
+
+
+@pytest.mark.parametrize("number", [errno.EPROTO, errno.EPERM, errno.EMFILE])
+def test_what_is_wrong_with_one_connection_keeps_nobody_else_out(
+    start: Start, calls: Calls, monkeypatch: pytest.MonkeyPatch, number: int
+):
+    """accept(2): it may say so; nobody would ever be let in again."""
+    taken = socket.socket.accept
+    wrong = [number]
+
+    def accept(one: Any) -> Any:
+        found = taken(one)
+        if wrong:
+            found[0].close()
+            raise OSError(wrong.pop(), "wrong with this one")
+        return found
+
+    monkeypatch.setattr(socket.socket, "accept", accept)
+    port = start().port
+    Switch(port)
+    second = Switch(port)
+    assert second.asked() == b"connect\n\n"
+    assert calls.accepted == 1
 
 
 def test_a_port_that_is_taken_is_named(start: Start):

@@ -301,6 +301,16 @@ def test_a_switch_that_reads_nothing_ends_the_session(wire: Wire):
     assert not wire.session.closed.is_set() or "does not read" in wire.session.close_reason
 
 
+def test_half_a_command_of_whoever_was_killed_is_not_followed_by_another(wire: Wire):
+    wire.connect()
+    writer = gevent.spawn(wire.session.command, *["1" * 3900] * 500, timeout_s=20)
+    gevent.sleep(0)  # the socket takes no more
+    assert not writer.dead
+    writer.kill()
+    with pytest.raises(SessionClosed):
+        wire.session.command("linger", "2", timeout_s=1)
+
+
 def test_a_flood_of_events_ends_the_session_not_the_process(wire: Wire):
     wire.session.on_event = lambda e: gevent.sleep(60)
     flood = event(Event_Name="DTMF", DTMF_Digit="1") * 3000

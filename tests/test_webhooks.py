@@ -38,6 +38,7 @@ class Receiver:
     def __init__(self) -> None:
         self.got: list[tuple[dict[str, str], bytes]] = []
         self.codes: list[int] = []
+        self.led_away: list[str] = []  # requests for another path, to which an answer led
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -49,6 +50,11 @@ class Receiver:
                 if code == 302:
                     self.send_header("Location", "/elsewhere")
                 self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def do_GET(self) -> None:  # nobody has a reason to
+                receiver.led_away.append(self.path)
+                self.send_response(204)
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
@@ -129,6 +135,7 @@ def test_what_fails_is_tried_again_under_the_same_id_before_what_follows(store, 
     types = [b["type"] for b in receiver.bodies()]
     assert types == ["call.started"] * 3 + ["turn.finished", "call.ended"]
     assert len({h["webhook-id"] for h, _ in receiver.got[:3]}) == 1
+    assert receiver.led_away == []
     assert all(h["user-agent"] and h["content-type"] == "application/json"
                for h, _ in receiver.got)  # fmt: skip
 

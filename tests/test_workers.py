@@ -8,12 +8,16 @@ import pickle
 import signal
 import subprocess
 import sys
+import tracemalloc
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import redis
 from rq import Queue
+from rq.exceptions import StopRequested
 from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 
@@ -33,7 +37,9 @@ from workers.messages import (
     Started,
     Turn,
     decode,
+    turn_to_json,
 )
+from workers.worker import MAX_JOB_BYTES, PoolWorker, Slots, _Taken
 
 OUT = "eslbot:out:test"
 ROOT = Path(__file__).parent.parent
@@ -198,6 +204,17 @@ def test_a_function_that_is_not_on_the_list_is_not_run(pool: Pool, tmp_path: Pat
     assert process.poll() is None
 
 
+def test_a_turn_of_another_function_is_not_done_either(pool: Pool):
+    pool.start("tts")
+    turn = pool.turn()
+    queue = pool.queues["tts"]
+    job = queue.enqueue_call("os.system", kwargs={"turn": turn_to_json(turn)}, failure_ttl=60)
+    registry = FailedJobRegistry("tts", connection=pool.client, serializer=JSONSerializer)
+    wait_until(lambda: job.id in registry.get_job_ids())
+    assert 0 < pool.client.ttl(job.key) <= streams.FAILED_JOB_TTL_S  # type: ignore[operator]
+    assert pool.told() == []
+
+
 class _Bomb:
     def __init__(self, path: str) -> None:
         self.path = path
@@ -268,6 +285,34 @@ def test_on_sigterm_a_running_job_is_finished_and_the_worker_retires(pool: Pool)
     assert streams.living(pool.client, "tts") == []
 
 
+def test_on_sigterm_a_job_that_does_not_end_is_left(pool: Pool):
+    process = pool.start("llm")
+    pool.enqueue(pool.turn(listen_s=600.0), "llm")
+    wait_until(pool.told_one(Started))
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(120) == 0
+    assert "left with jobs unfinished" in process.stdout.read()
+
+
+@pytest.mark.parametrize("away", [True, False])
+def test_a_worker_stops_though_the_signals_exception_was_swallowed(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch, away: bool
+):
+    worker = PoolWorker(SimpleNamespace(stage="llm"), pool.client, Slots(1, "llm"), "one")  # type: ignore[arg-type]
+    asked = []
+
+    def ask(*command: object, within_s: float) -> None:
+        asked.append(command)
+        worker._stop_requested = True
+        if away:
+            raise redis.ConnectionError
+
+    monkeypatch.setattr(worker._wire, "ask", ask)
+    with pytest.raises(StopRequested):
+        worker.dequeue_job_and_maintain_ttl(None)
+    assert len(asked) == 1
+
+
 def test_a_worker_that_is_killed_is_started_again_and_ends_with_its_keeper(pool: Pool):
     keeper = pool.start("llm", "--respawn")
     before = worker_pid(pool)
@@ -329,3 +374,22 @@ def test_jobs_are_json(client: redis.Redis):
     assert job.func_name == "workers.jobs.speak"
     assert json.loads(job.kwargs["turn"])["call"] == "c"
     assert 0 < client.ttl(job.key) <= 11  # type: ignore[operator]
+
+
+def test_of_a_job_that_unpacks_to_more_and_more_a_megabyte_is_read():
+    data = zlib.compress(b"[" + b" " * 50_000_000 + b"]")
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError):  # JSON's own
+            _Taken("1", {b"data": data}).asks()
+        assert tracemalloc.get_traced_memory()[1] < 10 * MAX_JOB_BYTES
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_no_job_is_refused():
+    for data in (b"", b"\xff", b"7", b"[1, 2]", b"{", b"null", zlib.compress(b"no job")):
+        with pytest.raises(ValueError):
+            _Taken("1", {b"data": data}).asks()
+    packed = zlib.compress(json.dumps(["f", None, [], {"turn": "t"}]).encode())
+    assert _Taken("1", {b"data": packed}).asks() == ("f", "t")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 
@@ -63,7 +64,9 @@ def main(argv: list[str] | None = None) -> int:
     name = f"{role}-{os.uname().nodename}-{os.getpid()}"
     speech = open_cache(settings, client)
     context = Context(client, role, levels, name, speech, library, tools, audio)
-    work(context, place, slots, settings.health_probe_s)
+    if not work(context, place, slots, settings.health_probe_s):
+        logging.shutdown()
+        os._exit(0)
     return 0
 
 

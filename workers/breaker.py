@@ -58,6 +58,12 @@ redis.call('HSET', KEYS[1], 'until', now + tonumber(ARGV[2]))
 redis.call('HDEL', KEYS[1], 'probe')
 return was_open == 1 and 'open' or 'opened'
 """
+# ARGV: whether a probe. Of a turn that began before it opened, an answer proves nothing.
+_SUCCEED = """
+if ARGV[1] == '0' and redis.call('HEXISTS', KEYS[1], 'until') == 1 then return 0 end
+redis.call('DEL', KEYS[1])
+return 1
+"""
 
 
 @dataclass(slots=True)
@@ -89,6 +95,7 @@ class Breaker:
         self._after = after
         self._open_s = open_s
         self._fail: Any = client.register_script(_FAIL) if client is not None else None
+        self._succeed: Any = client.register_script(_SUCCEED) if client is not None else None
         self._local = _Local()
         self._lock = threading.Lock()
         self._stained = False  # there are failures to be wiped out
@@ -141,8 +148,7 @@ class Breaker:
         if self._client is None or not (probe or self._stained):
             return
         try:
-            if probe or self._client.hget(self.key, "until") is None:
-                self._client.delete(self.key)
+            if self._succeed(keys=[self.key], args=[int(probe)]):
                 self._stained = False
         except redis.RedisError:
             return

@@ -43,6 +43,12 @@ _CANCEL: Final = {
         r"doch nicht|egal)\b"
     ),
 }
+# Around it, where it is all that was said: in answer to a question of a value.
+_MERE: Final = {
+    "en": "oh|no|well|um|uh|actually|then|please|just|it|that|this|okay|ok|sorry|thanks|"
+    "thank you|wait",
+    "de": "ach|nein|äh|ähm|doch|dann|bitte|danke|gut|moment|es",
+}
 _OTHER: Final = {
     "en": re.compile(r"\b(?:the )?other(?: one)?\b"),
     "de": re.compile(r"\b(?:der|die|das|den) andere[nrs]?\b"),
@@ -97,6 +103,17 @@ def of(bot: Bot, state: DialogState, names: Iterable[str], text: str) -> Correct
     if not slots:
         return Correction(cancelled=True)
     return Correction(wrong=tuple(slots)) if len(slots) == 1 else Correction(which=True)
+
+
+def cancels(bot: Bot, text: str) -> bool:
+    """Whether it says "never mind" and nothing else."""
+    language = primary(bot.language)
+    mere = _MERE.get(language)
+    if mere is None:
+        return False
+    said = " ".join(words(text))
+    rest, found = _CANCEL[language].subn(" ", said)
+    return found > 0 and not re.sub(rf"\b(?:{mere})\b|\s", "", rest)
 
 
 def denies(bot: Bot, text: str) -> bool:

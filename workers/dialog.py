@@ -112,7 +112,7 @@ def wishes(
     later = [step for step in state.pending if step.intent not in steps]
     state = replace(state, pending=tuple([*rest, *later][:MAX_PENDING]))
     outcome = handle(bot, state, first.intent, first.slots)
-    before = [_bridge(bot, bot.phrases.first, first.intent)] if rest else []
+    before = [bridge(bot, bot.phrases.first, first.intent)] if rest else []
     before += [bot.phrases.unchanged] if unchanged else []
     return Outcome((*before, *outcome.say), outcome.decision)
 
@@ -259,11 +259,12 @@ def _go_on(bot: Bot, state: DialogState, told: tuple[str, ...]) -> Outcome:
     step = pending[0]
     state = replace(state, pending=tuple(pending[1:]))
     outcome = handle(bot, state, step.intent, step.slots)
-    bridge = _bridge(bot, bot.phrases.next, step.intent)
-    return Outcome((*told, bridge, *outcome.say), outcome.decision)
+    going_on = bridge(bot, bot.phrases.next, step.intent)
+    return Outcome((*told, going_on, *outcome.say), outcome.decision)
 
 
-def _bridge(bot: Bot, phrase: str, name: str) -> str:
+def bridge(bot: Bot, phrase: str, name: str) -> str:
+    """A phrase with the intent's title in it."""
     return phrase.replace(STEP, bot.intents[name].title or name.replace("_", " "))
 
 
@@ -325,6 +326,8 @@ def answer_to(bot: Bot, state: DialogState, text: str, leaving: bool = False) ->
     if slot is None or state.asked is None:
         return None
     value = read(slot, text, bot.language, state.today)
+    if (value is None or slot.type == "text") and correction.cancels(bot, text):
+        return cancel(bot, state) if intent is not None else None
     earlier = _earlier(bot, state, text) if value is None or slot.type == "text" else None
     if earlier is not None:
         return earlier

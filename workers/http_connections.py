@@ -1,4 +1,4 @@
-"""Pooled connections to a provider, whose every wait ends at a point in time.
+"""Connections to a provider, whose every wait ends at a point in time.
 
 Time-outs of an HTTP client start anew with each read, so a server that sends a byte a second
 holds a request for ever. Here connecting, sending and reading end at what until() says, whatever
@@ -7,13 +7,12 @@ came in between. Only the lookup of a name keeps the resolver's own time-outs.
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import ssl
 import threading
 import time
-import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import httpcore
@@ -25,37 +24,36 @@ MAX_ADDRESSES = 8
 _thread = threading.local()  # .ends_at: a thread works at one request at a time
 
 
-def pool(url: httpx.URL, connections: int, http2: bool) -> httpcore.ConnectionPool:
-    """Up to so many connections to the host of url, by the environment's proxy if it names one."""
-    return httpcore.ConnectionPool(
-        ssl_context=httpx.create_ssl_context() if url.scheme == "https" else None,
-        proxy=_proxy(url),
-        max_connections=connections,
-        keepalive_expiry=KEEP_IDLE_S,
-        http2=http2,
-        network_backend=_Backend(),
-    )
+@dataclass(frozen=True, slots=True)
+class Request:
+    """headers: all of them, Host and Content-Length included. connect_s, pool_s: how long a
+    connection may take to be made, or to become free; all else ends with until()."""
+
+    method: str
+    url: httpx.URL
+    headers: Sequence[tuple[bytes, bytes]]
+    content: bytes
+    connect_s: float
+    pool_s: float
 
 
-@contextlib.contextmanager
-def until(ends_at: float) -> Iterator[None]:
+class until:
     """Within it, this thread waits on no connection past ends_at (monotonic, seconds)."""
-    before, _thread.ends_at = getattr(_thread, "ends_at", None), ends_at
-    try:
-        yield
-    finally:
-        _thread.ends_at = before
+
+    __slots__ = ("_before", "_ends_at")
+
+    def __init__(self, ends_at: float) -> None:
+        self._ends_at = ends_at
+
+    def __enter__(self) -> None:
+        self._before = getattr(_thread, "ends_at", None)
+        _thread.ends_at = self._ends_at
+
+    def __exit__(self, *_: object) -> None:
+        _thread.ends_at = self._before
 
 
-def _proxy(url: httpx.URL) -> httpcore.Proxy | None:
-    found = urllib.request.getproxies().get(url.scheme)
-    if not found or urllib.request.proxy_bypass(url.host):
-        return None
-    proxy = httpx.Proxy(found if "://" in found else f"http://{found}")
-    return httpcore.Proxy(str(proxy.url), auth=proxy.raw_auth)
-
-
-def _left(timeout: float | None, error: type[Exception]) -> float:
+def left(timeout: float | None, error: type[Exception]) -> float:
     """How long this thread may wait now, in seconds. Raises the error when it may not."""
     ends_at = getattr(_thread, "ends_at", None)
     left = 1.0 if ends_at is None else ends_at - time.monotonic()
@@ -71,12 +69,12 @@ class _Stream(httpcore.NetworkStream):
         self._inner = inner
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._inner.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
+        return self._inner.read(max_bytes, left(timeout, httpcore.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         for at in range(0, len(buffer), SEND_BYTES):
             piece = buffer[at : at + SEND_BYTES]
-            self._inner.write(piece, _left(timeout, httpcore.WriteTimeout))
+            self._inner.write(piece, left(timeout, httpcore.WriteTimeout))
 
     def start_tls(
         self,
@@ -84,8 +82,8 @@ class _Stream(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
-        left = _left(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._inner.start_tls(ssl_context, server_hostname, left))
+        within_s = left(timeout, httpcore.ConnectTimeout)
+        return _Stream(self._inner.start_tls(ssl_context, server_hostname, within_s))
 
     def close(self) -> None:
         self._inner.close()
@@ -94,7 +92,7 @@ class _Stream(httpcore.NetworkStream):
         return self._inner.get_extra_info(info)
 
 
-class _Backend(httpcore.SyncBackend):
+class Backend(httpcore.SyncBackend):
     def connect_tcp(
         self,
         host: str,
@@ -108,7 +106,7 @@ class _Backend(httpcore.SyncBackend):
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[:MAX_ADDRESSES]
         except OSError:
             raise httpcore.ConnectError("no such name") from None
-        ends_at = time.monotonic() + _left(timeout, httpcore.ConnectTimeout)
+        ends_at = time.monotonic() + left(timeout, httpcore.ConnectTimeout)
         last: Exception = httpcore.ConnectError("no address")
         for tried, (*_, address) in enumerate(found):
             share = max(0.001, ends_at - time.monotonic()) / (len(found) - tried)

@@ -9,7 +9,8 @@ Retries wait 100, 300, 900 ms (with jitter), or as long as Retry-After says if t
 starts past the deadline, none after the first byte of an answer was used, and none over the
 budget: see retry_budget.py.
 
-The waits of its sockets end at points in time: see http_connections.py.
+The waits of its sockets end at points in time: see http_connections.py; who speaks HTTP:
+http_pool.py.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import email.utils
 import json
 import math
 import random
+import secrets
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -28,7 +30,8 @@ import httpcore
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
-from workers.http_connections import pool, until
+from workers.http_connections import Request, until
+from workers.http_pool import Reply, pool
 from workers.retry_budget import RetryBudget
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
@@ -123,8 +126,8 @@ class Provider:
         self._connect_s = connect_timeout_s
         self.retries = RetryBudget(retry_percent)
         self._pool = pool(self._base, connections, http2)
-        # By path: URL and headers of a request in JSON, but for its length.
-        self._of_json: dict[str, tuple[httpcore.URL, list[tuple[bytes, bytes]]]] = {}
+        # By path: URL and headers of a request, but for its body's.
+        self._prepared: dict[str, tuple[httpx.URL, list[tuple[bytes, bytes]]]] = {}
 
     @property
     def host(self) -> str:
@@ -171,11 +174,11 @@ class Provider:
         """The answer, once its headers are there and say 200.
 
         first_s: until the first byte of the body, and on until Answer.expect; None: the deadline.
-        body: json=, or data= and files= (a multipart form), as httpx has them.
+        body: json=, or data= (texts) and files= (name: (file name, content, type)), a form.
         """
         deadline.check()
         pool_s = min(self._connect_s, deadline.left_s)
-        with self._exchange(self._request(path, body, pool_s), Answer(deadline, first_s)) as answer:
+        with self._exchange(self._asked(path, body, pool_s), Answer(deadline, first_s)) as answer:
             answer.check()
             yield answer
 
@@ -197,23 +200,15 @@ class Provider:
         if (to.scheme, to.netloc) != (self._base.scheme, self._base.netloc):
             raise ProviderError("a URL of another host")
         made = httpx.Request(method, to, headers={**self._headers, **headers}, content=content)
-        waits = {"connect": self._connect_s, "pool": min(self._connect_s, deadline.left_s),
-                 "read": None, "write": None}  # fmt: skip
-        request = httpcore.Request(
-            method,
-            str(to),
-            headers=made.headers.raw,
-            content=made.read(),
-            extensions={"timeout": waits},
-        )
+        request = self._request(made, min(self._connect_s, deadline.left_s))
         with self._exchange(request, Answer(deadline, None)) as answer:
             yield answer
 
     @contextlib.contextmanager
-    def _exchange(self, request: httpcore.Request, answer: Answer) -> Iterator[Answer]:
+    def _exchange(self, request: Request, answer: Answer) -> Iterator[Answer]:
         try:
             with until(answer.ends_at):
-                response = self._pool.handle_request(request)
+                reply = self._pool.send(request)
         except (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.PoolTimeout) as error:
             untrusted = _untrusted(error)
             if untrusted:  # which will not be another one the next time
@@ -230,7 +225,7 @@ class Provider:
             raise Retryable(f"the connection broke ({type(error).__name__})") from None
         except (httpcore.ProtocolError, httpcore.ProxyError) as error:
             raise ProviderError(f"the request failed ({type(error).__name__})") from None
-        answer.take(response)
+        answer.take(reply)
         try:
             yield answer
         except httpcore.TimeoutException:
@@ -238,38 +233,32 @@ class Provider:
         except (httpcore.NetworkError, httpcore.ProtocolError) as error:
             raise ProviderError(f"the answer broke off ({type(error).__name__})") from None
         finally:
-            response.close()
+            reply.close()
 
-    def _request(self, path: str, body: dict[str, Any], pool_s: float) -> httpcore.Request:
-        waits = {"connect": self._connect_s, "pool": pool_s, "read": None, "write": None}
-        extensions = {"timeout": waits}
+    def _asked(self, path: str, body: dict[str, Any], pool_s: float) -> Request:
         if "json" in body:
             # httpx would raise for half a surrogate pair, which a caller's text may hold.
             text = json.dumps(body["json"], ensure_ascii=False, separators=(",", ":"))
-            content = text.encode("utf-8", "replace")
-            url, headers = self._of_json.get(path) or self._prepare(path)
-            length = (b"Content-Length", b"%d" % len(content))
-            return httpcore.Request(
-                "POST", url, headers=[*headers, length], content=content, extensions=extensions
-            )
-        made = httpx.Request("POST", self._url(path), headers=self._headers, **body)
-        return httpcore.Request(
-            "POST",
-            str(made.url),
-            headers=made.headers.raw,
-            content=made.read(),
-            extensions=extensions,
+            content, kind = text.encode("utf-8", "replace"), b"application/json"
+        else:
+            content, kind = _form(**body)
+        url, headers = self._prepared.get(path) or self._prepare(path)
+        about = (b"Content-Type", kind), (b"Content-Length", b"%d" % len(content))
+        return Request("POST", url, [*headers, *about], content, self._connect_s, pool_s)
+
+    def _request(self, made: httpx.Request, pool_s: float) -> Request:
+        return Request(
+            made.method, made.url, made.headers.raw, made.read(), self._connect_s, pool_s
         )
 
     def _url(self, path: str) -> httpx.URL:
         return self._base.copy_with(path=f"{self._base.path.rstrip('/')}/{path}")
 
-    def _prepare(self, path: str) -> tuple[httpcore.URL, list[tuple[bytes, bytes]]]:
+    def _prepare(self, path: str) -> tuple[httpx.URL, list[tuple[bytes, bytes]]]:
         """What all requests to a path have in common; making it takes a third of a millisecond."""
         made = httpx.Request("POST", self._url(path), headers=self._headers)
-        made.headers["Content-Type"] = "application/json"
         headers = [one for one in made.headers.raw if one[0].lower() != b"content-length"]
-        found = self._of_json[path] = (httpcore.URL(str(made.url)), headers)
+        found = self._prepared[path] = (made.url, headers)
         return found
 
 
@@ -280,14 +269,13 @@ class Answer:
         self._deadline = deadline
         self.expect(first_s)
 
-    def take(self, response: httpcore.Response) -> None:
-        self._response = response
-        self._stream = iter(response.iter_stream())
-        self._headers = httpx.Headers(response.headers)
+    def take(self, reply: Reply) -> None:
+        self._reply = reply
+        self._headers = httpx.Headers(reply.headers)
 
     @property
     def status(self) -> int:
-        return int(self._response.status)
+        return self._reply.status
 
     @property
     def content_type(self) -> str:
@@ -302,7 +290,7 @@ class Answer:
 
     def check(self) -> None:
         """Raises ProviderError, or Retryable, unless this is an answer to be read."""
-        status = self._response.status
+        status = self._reply.status
         if status != 200:
             self.drain()
             self.check_retryable()
@@ -313,7 +301,7 @@ class Answer:
 
     def check_retryable(self) -> None:
         """Raises Retryable where the server may answer better later."""
-        status = self._response.status
+        status = self._reply.status
         if status in RETRY_STATUS:
             raise Retryable(f"status {status}", _retry_after(self._headers))
 
@@ -326,8 +314,8 @@ class Answer:
         total = 0
         while True:
             with until(self.ends_at):
-                piece = next(self._stream, None)
-            if piece is None:
+                piece = self._reply.read()
+            if not piece:
                 return
             total += len(piece)
             if total > limit:
@@ -371,18 +359,41 @@ def parse_json(text: bytes | str) -> Any:
     raw = text if isinstance(text, bytes) else text.encode("utf-8", "replace")
     if raw.count(b"[") + raw.count(b"{") > MAX_BRACKETS:
         raise ProviderError("the answer nests too deeply")
-
-    def finite(number: str) -> float:
-        """Of a number, or of JSON's own name for what is none."""
-        if not math.isfinite(found := float(number)):
-            raise ValueError("no number")
-        return found
-
     try:
-        text = raw.decode("utf-8", "replace")
-        return json.loads(text, parse_constant=finite, parse_float=finite)
+        return _JSON.decode(raw.decode("utf-8", "replace"))
     except (ValueError, RecursionError):
         raise ProviderError("the answer is not JSON") from None
+
+
+def _finite(number: str) -> float:
+    """Of a number, or of JSON's own name for what is none."""
+    if not math.isfinite(found := float(number)):
+        raise ValueError("no number")
+    return found
+
+
+_JSON = json.JSONDecoder(parse_constant=_finite, parse_float=_finite)
+
+
+def _form(
+    data: Mapping[str, str], files: Mapping[str, tuple[str, bytes, str]]
+) -> tuple[bytes, bytes]:
+    """(multipart form, its type). Names and types are ours, and hold no quote."""
+    boundary = secrets.token_hex(16).encode()  # nobody who fills a field can know it
+    head = b'--%s\r\nContent-Disposition: form-data; name="%s"'
+    parts = []
+    for name, text in data.items():
+        parts += [
+            head % (boundary, name.encode()),
+            b"\r\n\r\n",
+            text.encode("utf-8", "replace"),
+            b"\r\n",
+        ]
+    for name, (file, content, kind) in files.items():
+        about = b'; filename="%s"\r\nContent-Type: %s\r\n\r\n' % (file.encode(), kind.encode())
+        parts += [head % (boundary, name.encode()), about, content, b"\r\n"]
+    parts.append(b"--%s--\r\n" % boundary)
+    return b"".join(parts), b"multipart/form-data; boundary=" + boundary
 
 
 def plain(text: str) -> str:

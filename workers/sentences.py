@@ -21,10 +21,10 @@ _ABBREVIATION = re.compile(
 _BEFORE_CAPITAL = re.compile(r"\b(?:[ap]\.m|etc|Inc|Ltd|Co)\.\s*$")
 # The end unless a number follows: "No. 5".
 _BEFORE_NUMBER = re.compile(r"\bNo\.\s*$")
-_LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
+_LINK = re.compile(r"\[([^\[\]]*)\]\([^()]*\)")
 # The underscore of a placeholder such as [CARD_1] stays: a voice is told its name, see redaction/.
 _MARKUP = re.compile(
-    r"</?[a-zA-Z][^<>]{0,100}>|[`*#>~|]|_(?!\d{1,3}\]|ID_\d{1,3}\])|^\s*[-•]\s+", re.M
+    r"</?[a-zA-Z][^<>]{0,100}>|[`*#>~|]|_(?!\d{1,3}\]|ID_\d{1,3}\])|^[^\S\n]*[-•]\s+", re.M
 )
 _SPOKEN_SIGNS = "°©®"
 

@@ -16,7 +16,7 @@
     eslbot:alive:NAME           string  that worker lives; expires in ALIVE_MS
     eslbot:queues:ROLE          string  counts workers that chose among several queues; expires
     eslbot:listener:NAME        string  a listener's calls and state, JSON; expires in seconds
-    eslbot:transfers:NAME       zset    callers sent to a destination in the last hour; expires
+    eslbot:transfers:DESTINATION zset    callers sent to a destination in the last hour; expires
     eslbot:breaker:PROVIDER     hash    see breaker.py; expires
     eslbot:variant:BOT          list    which variants were promoted, and why, the latest first,
                                         JSON; bounded, see eslbot/promotion.py
@@ -277,6 +277,21 @@ def queue_states(client: redis.Redis) -> dict[Stage, QueueState]:
         stage: QueueState(count, max(0.0, (now - _time(at)).total_seconds()) if at else 0.0)
         for stage, count, at in zip(STAGES, jobs, since, strict=True)
     }
+
+
+def all_queue_states(clients: Sequence[redis.Redis]) -> dict[Stage, QueueState]:
+    """Of queues on several Redis: all jobs, the age of the oldest one, of those that answer."""
+    found: dict[Stage, QueueState] = {}
+    for client in clients:
+        try:
+            states = queue_states(client)
+        except redis.RedisError:
+            continue
+        for stage, state in states.items():
+            so_far = found.get(stage, QueueState(0, 0.0))
+            jobs, oldest_s = so_far.jobs + state.jobs, max(so_far.oldest_s, state.oldest_s)
+            found[stage] = QueueState(jobs, oldest_s)
+    return found
 
 
 def _text(raw: bytes | str) -> str:

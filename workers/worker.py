@@ -31,7 +31,7 @@ from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 from rq.utils import current_timestamp
 
-from workers import jobs, streams
+from workers import jobs, logs, streams
 from workers.messages import MessageError, turn_from_json
 from workers.presence import Presence
 from workers.queues import Place
@@ -66,8 +66,18 @@ class _Taken:
         return function, named.get("turn") if isinstance(named, dict) else None
 
 
+class Slots:
+    """So many threads for jobs. They outlive a PoolWorker: a new one, after a failure of Redis, has
+    no more of them while jobs of the last one run."""
+
+    def __init__(self, count: int, name: str) -> None:
+        self.count = count
+        self.free = threading.BoundedSemaphore(count)
+        self.pool = ThreadPoolExecutor(count, thread_name_prefix=name)
+
+
 class PoolWorker(SimpleWorker):
-    """RQ worker of one stage with `slots` jobs at once.
+    """RQ worker of one stage with as many jobs at once as there are slots. close() it at the end.
 
     It takes a job off the queue only when a slot is free, so that the others can have it. Of what
     RQ does per job, some 30 commands, it does three: what its own loop looks at around each job,
@@ -81,7 +91,7 @@ class PoolWorker(SimpleWorker):
         self,
         context: jobs.Context,
         queue: redis.Redis,
-        slots: int,
+        slots: Slots,
         name: str,
         leaves: bool = False,
     ) -> None:
@@ -96,9 +106,8 @@ class PoolWorker(SimpleWorker):
         )
         self._context = context
         self._leaves = leaves
-        self._free = threading.BoundedSemaphore(slots)
         self._slots = slots
-        self._pool = ThreadPoolExecutor(slots, thread_name_prefix=context.stage)
+        self._free = slots.free
         self._wire = Wire(queue)
         self._beat_at = self._looked_at = -math.inf
 
@@ -119,12 +128,14 @@ class PoolWorker(SimpleWorker):
         self, timeout: int | None, max_idle_time: int | None = None
     ) -> Any:
         while not self._free.acquire(timeout=1.0):
+            self._heed()
             self.heartbeat()
         try:
             while True:
                 try:
                     return self._next(timeout or self.dequeue_timeout)
                 except redis.ConnectionError as error:
+                    self._heed()
                     if self._leaves:
                         raise
                     log.warning("Redis: %s; again in 1 s", streams.plain(error))
@@ -137,6 +148,7 @@ class PoolWorker(SimpleWorker):
         """The next job of the queue that has not expired, with its slot."""
         queue = self.queues[0]
         while True:
+            self._heed()
             self.heartbeat()
             self.check_for_suspension(False)
             if self.should_run_maintenance_tasks:
@@ -155,9 +167,10 @@ class PoolWorker(SimpleWorker):
 
     def execute_job(self, job: _Taken, queue: Queue) -> None:  # type: ignore[override]
         """Run it in a thread of its own."""
-        self._pool.submit(self._run, job)
+        self._slots.pool.submit(self._run, job)
 
     def _run(self, job: _Taken) -> None:
+        logs.CALL.set("")  # this thread has served another call
         try:
             try:
                 function, turn_json = job.asks()
@@ -202,43 +215,61 @@ class PoolWorker(SimpleWorker):
         self._stop_requested = True
         raise StopRequested
 
+    def _heed(self) -> None:
+        """Stop, if the signal's own exception was lost where any exception is caught: in a log
+        handler, or as one of the connection's."""
+        if self.stopping:
+            raise StopRequested
+
     @property
     def stopping(self) -> bool:
         return bool(self._stop_requested)
 
-    def finish(self) -> None:
-        """Wait GRACE_S for running jobs."""
+    def finish(self) -> bool:
+        """Wait GRACE_S for running jobs. Whether all have ended."""
         deadline = time.monotonic() + GRACE_S
-        for _ in range(self._slots):
+        for _ in range(self._slots.count):
             if not self._free.acquire(timeout=max(0.0, deadline - time.monotonic())):
                 log.warning("left with jobs unfinished")
-                return
+                return False
+        return True
+
+    def close(self) -> None:
+        """Give its connection back: the next worker wants one of the few."""
+        self._wire.close()
 
 
-def work(context: jobs.Context, place: Place, slots: int, health_s: float) -> None:
-    """Serve until told to stop. Redis may go and come back meanwhile."""
+def work(context: jobs.Context, place: Place, slots: int, health_s: float) -> bool:
+    """Serve until told to stop. Redis may go and come back meanwhile.
+
+    Whether all jobs have ended: Python itself would wait for those that have not, without bound.
+    """
     presence = Presence(context, slots, health_s)
     presence.start()
     pause_s = 0.5
     worker: PoolWorker | None = None
+    shared = Slots(slots, context.stage)
     try:
         while True:
             try:
                 unique = f"{context.name}-{time.monotonic_ns()}"
                 queue, context.shard = place.choose()
-                worker = PoolWorker(context, queue, slots, unique, place.several)
+                worker = PoolWorker(context, queue, shared, unique, place.several)
                 worker.work(logging_level="WARNING")
                 if worker.stopping:
-                    worker.finish()
-                    return
+                    return worker.finish()
                 pause_s = 0.5
             except redis.RedisError as error:
                 if worker is not None and worker.stopping:
-                    return  # told to end while Redis is away: there is nobody to say goodbye to
+                    # Told to end while Redis is away: there is nobody to say goodbye to.
+                    return worker.finish()
                 log.warning("Redis: %s; again in %.1f s", type(error).__name__, pause_s)
+            finally:
+                if worker is not None:
+                    worker.close()
             time.sleep(pause_s)
             pause_s = min(pause_s * 2, 5.0)
     except (KeyboardInterrupt, StopRequested):
-        return
+        return worker is None or worker.finish()
     finally:
         presence.stop()

@@ -84,9 +84,10 @@ def look(client: redis.Redis) -> Order | None:
         return None
     try:
         order = Order(**json.loads(raw))
-    except (ValueError, TypeError):
+        good = order.fault in FAULTS and type(order.share_percent) is int
+    except (ValueError, TypeError, RecursionError):
         return None
-    return order if order.fault in FAULTS else None
+    return order if good else None
 
 
 def stop(client: redis.Redis) -> bool:

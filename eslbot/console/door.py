@@ -57,9 +57,9 @@ class Door:
         self._token = token
         self._phones = 0
 
-    def carry(self, page: Any, early: bytes, key: str, rate: str) -> None:
-        """Until one side is gone. page: the page's socket; early: what was read of it already.
-        Raises NoDoor before anything was written to the page."""
+    def carry(self, page: Any, key: str, rate: str) -> None:
+        """Until one side is gone. page: its socket. Raises NoDoor before anything was written to
+        it."""
         if self.address is None:
             raise NoDoor("the WebSocket door is closed: ESLBOT_WEBSOCKET_PORT is 0")
         if rate not in RATES or not _KEY.fullmatch(key):
@@ -68,11 +68,11 @@ class Door:
             raise NoDoor(f"{MAX_PHONES} phones are in use")
         self._phones += 1
         try:
-            self._carry(page, early, key, rate)
+            self._carry(page, key, rate)
         finally:
             self._phones -= 1
 
-    def _carry(self, page: Any, early: bytes, key: str, rate: str) -> None:
+    def _carry(self, page: Any, key: str, rate: str) -> None:
         assert self.address is not None
         host, port = self.address
         try:
@@ -82,7 +82,7 @@ class Door:
         with contextlib.closing(listener):
             answer = self._shake_hands(listener, key)
             page.sendall(answer)
-            listener.sendall(start_frame(rate, self._token, "browser") + early)
+            listener.sendall(start_frame(rate, self._token, "browser"))
             for one in (page, listener):
                 one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 one.settimeout(IDLE_S)

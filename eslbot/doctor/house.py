@@ -14,7 +14,7 @@ from eslbot.doctor.finding import Finding, warning
 from eslbot.records.store import Store, StoreError
 from eslbot.records.webhooks import read_secrets
 from eslbot.redis_server import NoRedis, binary
-from workers import cluster, streams
+from workers import cluster, queues, streams
 from workers.bot import Bot
 from workers.settings import Settings, SettingsError
 
@@ -85,6 +85,26 @@ def other_redis(settings: Settings) -> list[Finding]:
         return [Finding(str(error))]
     except (redis.RedisError, ValueError) as error:
         return [Finding(f"REDIS_URL: {streams.plain(error)}", "start it, or name another")]
+
+
+def queue_redis(settings: Settings) -> list[Finding]:
+    """Each Redis with queues: as the other one."""
+    name = "ESLBOT_QUEUE_REDIS_URLS"
+    try:
+        clients = queues.connect(settings, settings.redis_timeout_ms / 1000, 2)
+    except SettingsError as error:
+        return [Finding(str(error))]
+    found, away = [], []
+    for number, client in enumerate(clients, 1):
+        try:
+            found += _about(client, f"{name}: {number}")
+        except redis.RedisError as error:
+            away.append(f"{name}: {number}: {streams.plain(error)}")
+        finally:
+            client.close()
+    wrong = len(away) == len(clients)
+    do = "start it" if wrong else "start it; the jobs of its calls go to the others meanwhile"
+    return found + [Finding(what, do, warning=not wrong) for what in away]
 
 
 def audio_redis(settings: Settings) -> list[Finding]:

@@ -145,7 +145,7 @@ def _dialplan(switch: Inbound, settings: Settings) -> list[Finding]:
     """The context as it is loaded, which the file on disk need not be."""
     name = settings.context
     text = switch.api(f"xml_locate dialplan context name {name}")
-    if not text or text.startswith("-ERR"):
+    if not text or text.startswith(("can't find", "-ERR")):
         return [Finding(f"the switch: has no dialplan context {name}", INSTALL)]
     try:
         context = ElementTree.fromstring(text)  # noqa: S314  the switch's own

@@ -1,6 +1,5 @@
-"""Does anything grow while the load stays the same? Memory, descriptors, threads and keys, by the
-minute. Greenlets are not counted by themselves: one that is left behind keeps its call, some 150 kB
-of memory."""
+"""Does anything grow while the load stays the same? Memory, descriptors, threads, keys, and the
+listeners' greenlets, by the minute."""
 
 from __future__ import annotations
 
@@ -28,7 +27,11 @@ def growth(samples: list[Sample]) -> list[dict[str, Any]]:
     for minute, those in sorted(minutes.items()):
         if len(those) < LEAST_SAMPLES:
             continue
-        row: dict[str, Any] = {"minute": minute + 1, "keys": _median([s.keys for s in those])}
+        row: dict[str, Any] = {
+            "minute": minute + 1,
+            "keys": _median([s.keys for s in those]),
+            "greenlets": _median([s.greenlets for s in those]),
+        }
         for kind in sorted({name.split(".")[0] for name in those[0].costs}):
             row[kind] = {
                 "rss_mb": round(_of(those, kind, "rss") / 1e6, 1),
@@ -51,6 +54,7 @@ def lines(rows: list[dict[str, Any]]) -> list[str]:
             a, b = first[kind], last[kind]
             found.append(form.format(kind, a["rss_mb"], b["rss_mb"], a["files"], b["files"],
                                      a["threads"], b["threads"]))  # fmt: skip
+    found.append(f"  greenlets of listeners: {first['greenlets']:g} -> {last['greenlets']:g}")
     found.append(f"  keys in Redis: {first['keys']} -> {last['keys']}, of it a log per call, "
                  "for an hour")  # fmt: skip
     return found

@@ -120,9 +120,11 @@ class Rig:
         window = (plan.ramp_s, plan.ramp_s + plan.seconds)
         results = self._start_generators(start_at, start_at + window[1])
         client = self.house.redis.client(4)
-        listeners = [n for n in self.house.processes if n.startswith("listener")]
         pids = {name: process.pid for name, process in self._processes().items()}
-        watch = Watch(pids, [pids[name] for name in listeners], client, start_at)
+        names = [name for name in pids if name.startswith("listener")]
+        ports = (port for _, port in self._listeners)
+        listeners = {pids[name]: port for name, port in zip(names, ports, strict=True)}
+        watch = Watch(pids, listeners, client, start_at)
         watching = gevent.spawn(watch.run)
         gevent.sleep(max(0.0, start_at + window[0] - time.monotonic()))
         before = self._metrics()

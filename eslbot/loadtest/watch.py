@@ -16,6 +16,7 @@ from eslbot.loadtest.processes import Cost, UdpDrops, cost, machine_cpu_s
 from workers import streams
 
 EVERY_S = 1.0
+COUNT_EVERY_S = 10.0  # greenlets: /metrics takes the listener a few milliseconds
 
 Metrics = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -28,6 +29,7 @@ class Sample:
     costs: dict[str, Cost]
     machine_s: tuple[float, float]
     keys: int = 0  # in Redis
+    greenlets: int = 0  # of all listeners
 
 
 @dataclass(slots=True)
@@ -58,13 +60,17 @@ def added(several: list[Metrics]) -> Metrics:
 
 
 class Watch:
-    """pids: by name. run() until stop()."""
+    """pids: by name; listeners: pid and port of /metrics of each. run() until stop()."""
 
     def __init__(
-        self, pids: Mapping[str, int], listeners: list[int], client: redis.Redis, start_at: float
-    ) -> None:
+        self, pids: Mapping[str, int], listeners: Mapping[int, int], client: redis.Redis,
+        start_at: float,
+    ) -> None:  # fmt: skip
         self.seen = Seen()
         self.drops = [UdpDrops(pid) for pid in listeners]
+        self._ports = list(listeners.values())
+        self._counted_at = -COUNT_EVERY_S
+        self._greenlets = 0
         self._pids = pids
         self._client = client
         self._start_at = start_at
@@ -81,7 +87,11 @@ class Watch:
     def look(self) -> None:
         costs = {name: found for name, pid in self._pids.items() if (found := cost(pid))}
         at_s = time.monotonic() - self._start_at
-        self.seen.samples.append(Sample(at_s, costs, machine_cpu_s(), self._keys()))
+        if at_s - self._counted_at >= COUNT_EVERY_S:
+            self._counted_at, self._greenlets = at_s, self._count()
+        self.seen.samples.append(
+            Sample(at_s, costs, machine_cpu_s(), self._keys(), self._greenlets)
+        )
         for drops in self.drops:
             drops.look()
         for stage in streams.STAGES:
@@ -94,6 +104,14 @@ class Watch:
             return int(self._client.dbsize())
         except redis.RedisError:
             return 0
+
+    def _count(self) -> int:
+        """Greenlets; as they were, where a listener does not answer."""
+        try:
+            found = added([metrics(port) for port in self._ports])
+        except OSError:
+            return self._greenlets
+        return int(found.get(("eslbot_greenlets", ()), 0))
 
     def _queue(self, stage: str) -> tuple[int, float]:
         """(jobs that no worker has taken, age in milliseconds of the oldest)"""

@@ -42,7 +42,6 @@ class Leg:
         self.place = place
         self.listening = False
         self.heard_at: float | None = None  # when audio last came, by the clock
-        self.dropped_windows = 0
         self.tap: Tap | None = None  # while the call is recorded
         self._on_speech = on_speech
         self._on_played = on_played
@@ -63,7 +62,6 @@ class Leg:
         if not count:
             return []
         if count > MAX_WINDOWS:
-            self.dropped_windows += count - MAX_WINDOWS
             kept = kept[(count - MAX_WINDOWS) * WINDOW_BYTES :]
             count = MAX_WINDOWS
         self._audio = kept[count * WINDOW_BYTES :]

@@ -23,7 +23,17 @@ BATCH = 500
 def prune(store: Store, settings: Settings, now: float | None = None) -> tuple[int, int]:
     """Delete what is older than it may be. (calls, recordings here). Raises StoreError, OSError."""
     now = time.time() if now is None else now
+    deleted = _prune_text(store, settings, now)
     audio = _prune_audio(settings, now)
+    if audio:
+        with store.begin() as connection:
+            store.audit(connection, "expired", detail=f"{audio} recordings", who="retention")
+    if deleted or audio:
+        log.info("retention: %d calls and %d recordings deleted", deleted, audio)
+    return deleted, audio
+
+
+def _prune_text(store: Store, settings: Settings, now: float) -> int:
     deleted = 0
     if settings.keep_text_days:
         before = now - settings.keep_text_days * DAY_S
@@ -36,13 +46,9 @@ def prune(store: Store, settings: Settings, now: float | None = None) -> tuple[i
                 _delete(connection, uuids)
                 store.audit(connection, "expired", detail=f"{len(uuids)} calls", who="retention")
             deleted += len(uuids)
-    if audio:
-        with store.begin() as connection:
-            store.audit(connection, "expired", detail=f"{audio} recordings", who="retention")
     if deleted:
         store.forget_pages()
-        log.info("retention: %d calls and %d recordings deleted", deleted, audio)
-    return deleted, audio
+    return deleted
 
 
 def forget(store: Store, settings: Settings, number: str, who: str = "") -> tuple[int, int]:
@@ -74,12 +80,15 @@ def _prune_audio(settings: Settings, now: float) -> int:
     if not settings.keep_audio_days or not folder(settings).is_dir():
         return 0
     before = now - settings.keep_audio_days * DAY_S
-    old = [
-        path
-        for path in folder(settings).iterdir()
-        if FILE.fullmatch(path.name) and path.stat().st_mtime < before
-    ]
-    return sum(_unlink(path) for path in old)
+    found = (path for path in folder(settings).iterdir() if FILE.fullmatch(path.name))
+    return sum(_unlink(path) for path in found if _older(path, before))
+
+
+def _older(path: Path, before: float) -> bool:
+    try:
+        return path.stat().st_mtime < before
+    except FileNotFoundError:  # another recorder was first
+        return False
 
 
 def _unlink(path: Path) -> bool:

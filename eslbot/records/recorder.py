@@ -152,6 +152,12 @@ class Recorder:
                 if self._stop.wait(AGAIN_S[min(tries, len(AGAIN_S) - 1)]):
                     return
                 tries += 1
+            except Exception as error:
+                # Such as a row of the same call that no key opens. To end here would be to meet it
+                # again after each start.
+                log.error("records: %s", type(error).__name__)
+                self._one_by_one(entries)
+                break
         if tries:
             log.info("the database answers")
         ids = [one for one, _ in found]
@@ -169,9 +175,14 @@ class Recorder:
             except StoreError as error:
                 if transient(error):
                     raise redis.RedisError("the database went away") from None
-                log.error("an entry that no database takes: %s", error)
-                raw = {"id": one.id, "call": one.call, "what": one.what}
-                self._refuse({k.encode(): v.encode() for k, v in raw.items()})
+                self._put_aside(one, f"an entry that no database takes: {error}")
+            except Exception as error:
+                self._put_aside(one, f"an entry that can't be written: {type(error).__name__}")
+
+    def _put_aside(self, one: Entry, why: str) -> None:
+        log.error("%s", why)
+        raw = {"id": one.id, "call": one.call, "what": one.what}
+        self._refuse({k.encode(): v.encode() for k, v in raw.items()})
 
     def _refuse(self, raw: dict[bytes, bytes]) -> None:
         text = json.dumps({k.decode("utf-8", "replace"): v.decode("utf-8", "replace")

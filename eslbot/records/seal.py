@@ -56,10 +56,6 @@ class Seal:
             self._hashes.append(pepper)
         self.audio_keys = [_derived(key, b"eslbot audio") for key in raw]
 
-    @property
-    def encrypts(self) -> bool:
-        return self._fernet is not None
-
     def seal(self, text: str | None) -> str | None:
         if text is None or self._fernet is None:
             return text

@@ -69,7 +69,7 @@ class Store:
     def sealed(self, table: Table, row: dict[str, Any]) -> dict[str, Any]:
         """With the columns that hold words encrypted, and fit for any database."""
         columns = schema.SEALED.get(table.name, ())
-        clean = {k: v.replace("\0", "") if isinstance(v, str) else v for k, v in row.items()}
+        clean = {k: _storable(v) if isinstance(v, str) else v for k, v in row.items()}
         return {k: self.seal.seal(v) if k in columns else v for k, v in clean.items()}
 
     def opened(self, table: Table, row: Any) -> dict[str, Any]:
@@ -100,6 +100,11 @@ def url_of(settings: Settings) -> str:
     folder = Path(settings.state_dir)
     folder.mkdir(parents=True, exist_ok=True)
     return f"sqlite:///{(folder / SQLITE_FILE).absolute()}"
+
+
+def _storable(text: str) -> str:
+    """Without what PostgreSQL refuses, and halves of surrogate pairs, which JSON can hold."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def user() -> str:

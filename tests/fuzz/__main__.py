@@ -12,11 +12,13 @@ import sys
 import time
 from pathlib import Path
 
-from tests.fuzz import answers, audio, config, doors, entries, talk, wire
+from tests.fuzz import answers, audio, config, doors, entries, http1, talk, wire
 from tests.fuzz.runner import Result, Target, keep, kept, run
 
 TARGETS: list[Target] = [
-    one for part in (wire, doors, entries, config, answers, audio, talk) for one in part.TARGETS
+    one
+    for part in (wire, doors, entries, config, answers, http1, audio, talk)
+    for one in part.TARGETS
 ]
 FOLDER = Path("var") / "fuzz"
 SHOWN = 2000  # characters of a failing input

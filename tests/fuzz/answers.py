@@ -23,6 +23,7 @@ from tests.fuzz.mutate import HOSTILE, NUMBERS, mangled, reshaped, sliced, text,
 from tests.fuzz.runner import Target
 from tests.provider import tone
 from workers.bot import load
+from workers.http_pool import Streamed
 from workers.http_provider import (
     MAX_EVENT_BYTES,
     Answer,
@@ -51,9 +52,9 @@ class _Memory:
         self.pieces: list[bytes] = []
         self.content_type = "application/json"
 
-    def handle_request(self, _request: httpcore.Request) -> httpcore.Response:
+    def send(self, _request: object) -> Streamed:
         headers = [(b"Content-Type", self.content_type.encode())]
-        return httpcore.Response(200, headers=headers, content=_pieces(self.pieces))
+        return Streamed(httpcore.Response(200, headers=headers, content=_pieces(self.pieces)))
 
 
 def _pieces(pieces: list[bytes]) -> Iterator[bytes]:
@@ -89,7 +90,7 @@ def _make_events(dice: Random) -> list[bytes]:
 def _events(pieces: list[bytes]) -> tuple[list[bytes], bool]:
     found: list[bytes] = []
     answer = Answer(Deadline(HOUR_S), None)
-    answer.take(httpcore.Response(200, content=_pieces(pieces)))
+    answer.take(Streamed(httpcore.Response(200, content=_pieces(pieces))))
     try:
         found.extend(answer.events())
     except ProviderError:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from workers.bot.definition import Bot
 
 # Channel variables of the house.
-OURS = frozenset({"ai_intent", "ai_language", "ai_variant"})
+OURS = frozenset({"ai_intent", "ai_language", "ai_summary", "ai_variant"})
 
 
 def agree(bot: Bot) -> None:

@@ -33,7 +33,8 @@ class Phrases(Model):
     """What the bot says apart from answers.
 
     which: asked for the slot that is wrong. first, next: before each of several wishes; {step}
-    stands for the intent's title. unchanged: to "but keep billing the same".
+    stands for the intent's title. after: to a wish beside the answer to a question, which waits.
+    unchanged: to "but keep billing the same".
     """
 
     not_understood: Phrase
@@ -46,11 +47,14 @@ class Phrases(Model):
     which: Phrase = "What should I change?"
     first: Phrase = "First, {step}."
     next: Phrase = "Next, {step}."
+    after: Phrase = "Then {step}."
     unchanged: Phrase = "Everything else stays as it is."
 
     def plain(self) -> dict[str, str]:
         """Each phrase by its name, without what is filled in."""
         held: dict[str, str] = self.model_dump()
         return held | {
-            name: held[name].replace(STEP, "") for name in ("first", "next") if STEP in held[name]
+            name: held[name].replace(STEP, "")
+            for name in ("first", "next", "after")
+            if STEP in held[name]
         }

@@ -49,7 +49,7 @@ OWN_HEADERS = frozenset(
     "accept-encoding expect upgrade te trailer proxy-authorization".split()
 )
 # Functions of every bot, which a model calls.
-TAKEN = frozenset({"handle_intent", "transfer", "hang_up"})
+TAKEN = frozenset({"handle_intent", "cancel_wish", "transfer", "hang_up"})
 SECRET = "{secret}"  # noqa: S105
 
 

@@ -110,7 +110,10 @@ def _vectors(answer: object, count: int) -> list[Vector]:
             raise ProviderError("something that is no vector")
         if not 0 < len(raw) <= MAX_DIMENSIONS or any(type(x) not in (int, float) for x in raw):
             raise ProviderError("something that is no vector")
-        vector: Vector = np.array(raw, dtype=np.float64)
+        try:
+            vector: Vector = np.array(raw, dtype=np.float64)
+        except OverflowError:  # a whole number of hundreds of figures
+            raise ProviderError("something that is no vector") from None
         longest = float(np.abs(vector).max())
         if longest == 0.0:
             raise ProviderError("a vector without a direction")

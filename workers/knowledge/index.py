@@ -93,7 +93,12 @@ class Index:
         order = [int(n) for n in np.argsort(-scores, kind="stable")[:CANDIDATES] if scores[n] > 0]
         hits = {n: Hit(self.passages[n], self._sure(words, n, scores)) for n in order}
         ranked = sorted(hits, key=lambda n: -hits[n].score)
-        if meaning is not None and self._vectors is not None:
+        # Of another length where the server's model is another by now: the words alone decide.
+        if (
+            meaning is not None
+            and self._vectors is not None
+            and (meaning.shape == self._vectors.shape[1:])
+        ):
             near = np.argsort(-(self._vectors @ meaning), kind="stable")[:CANDIDATES]
             ranked = _fused(ranked, [int(n) for n in near])
         return [hits.get(n, Hit(self.passages[n], 0.0)) for n in ranked[:count]]

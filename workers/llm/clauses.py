@@ -18,14 +18,17 @@ from workers.bot.languages import primary
 
 MAX_CUTS = 8
 
+# Blanks, taken whole and from their beginning: a row of them is looked at once.
+_PAUSE: Final = r"(?:(?<!\s)\s++)?"
 _CONJUNCTION: Final = {
     "en": re.compile(
-        r"\s*(?:[,;.!?]+\s+)?\b(?:and then|and also|and after that|and|then|also|but also|but|"
-        r"as well as|plus|after that|oh and)\b[ ,]*|\s*[;.!?]\s+|\s*,\s+|\s+(?=without\b)"
+        rf"{_PAUSE}(?:[,;.!?]++\s++)?\b(?:and then|and also|and after that|and|then|also|"
+        rf"but also|but|as well as|plus|after that|oh and)\b[ ,]*|{_PAUSE}[;.!?]\s+|{_PAUSE},\s+"
+        r"|(?<!\s)\s++(?=without\b)"
     ),
     "de": re.compile(
-        r"\s*(?:[,;.!?]+\s+)?\b(?:und dann|und auch|und|danach|außerdem|aber auch|aber|sowie)\b"
-        r"[ ,]*|\s*[;.!?]\s+|\s*,\s+|\s+(?=ohne\b)"
+        rf"{_PAUSE}(?:[,;.!?]++\s++)?\b(?:und dann|und auch|und|danach|außerdem|"
+        rf"aber auch|aber|sowie)\b[ ,]*|{_PAUSE}[;.!?]\s+|{_PAUSE},\s+|(?<!\s)\s++(?=ohne\b)"
     ),
 }
 _STAYS: Final = {

@@ -3,6 +3,7 @@
 It knows what the bot's file says and says when it did not understand.
 
     something was asked ─▶ the answer to it ───────────────────┐
+            ├────────────▶ and another wish beside it, waiting ┤
             └────────────▶ another wish, if it is sure ────────┤
     nothing was asked ───▶ a correction of what was answered ──┼─▶ dialog
             └────────────▶ several wishes, if each is sure ────┤
@@ -15,7 +16,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Collection
 
-from workers import dialog
+from workers import beside, dialog
 from workers.acting import carried_out
 from workers.bot import Bot, Slot
 from workers.llm.clauses import cuts, without_stays
@@ -53,13 +54,14 @@ class IntentsEngine:
 
     def reply(self, request: Request, timeout_s: float) -> Reply:
         """The decision, then whole sentences; takes about a millisecond, tools apart."""
-        outcome = yield from carried_out(request.bot, self._outcome(request))
+        outcome = yield from carried_out(request.bot, self.outcome(request))
         yield outcome.decision
         for sentence in outcome.say:
             # The space ends a sentence for who splits the text again.
             yield sentence + " "
 
-    def _outcome(self, request: Request) -> dialog.Outcome:
+    def outcome(self, request: Request) -> dialog.Outcome:
+        """What the utterance comes to, before any tool was called."""
         bot, state, text = request.bot, dialog.begin(request.state), request.text
         if request.keyed:
             return dialog.keyed_in(bot, state, text)
@@ -68,7 +70,8 @@ class IntentsEngine:
         wanted, stays = without_stays(text, bot.language)
         match = matcher.match(wanted, favoured)
         if state.asked is not None:
-            found = _asked(bot, state, text, match)
+            found = _with_more(matcher, bot, state, wanted, favoured)
+            found = found or _asked(bot, state, text, match)
             missed = found.decision.state.misses > state.misses
             return (from_knowledge(request) if missed else None) or found
         corrected = dialog.corrected_after(bot, state, text)
@@ -85,6 +88,18 @@ class IntentsEngine:
             return known
         assert match.intent is not None
         return dialog.wishes(bot, state, [_step(bot, state, match.intent, wanted)], stays)
+
+    def parts(self, request: Request) -> list[str]:
+        """The utterance, taken apart at its wishes; what answers an open question comes first."""
+        bot, state = request.bot, dialog.begin(request.state)
+        matcher, favoured = self._matcher(bot), dialog.favoured(bot, state)
+        wanted, _ = without_stays(request.text, bot.language)
+        if request.keyed:
+            return [request.text]
+        if state.asked is None:
+            return [words for _, words in several(matcher, bot, wanted, favoured)] or [wanted]
+        part, others = _beside(matcher, bot, state, wanted, favoured)
+        return [part, *(words for _, words in others)] if others else [request.text]
 
     def _matcher(self, bot: Bot) -> Matcher:
         sha = bot.sha
@@ -164,6 +179,64 @@ def _asked(bot: Bot, state: DialogState, text: str, match: Match) -> dialog.Outc
     elif slot is not None and slot.type != "yes_no" and not _short(slot, text, bot.language):
         return answer  # a whole value is meant as one, whatever stands around it
     return _wish(bot, state, text, match) if other else answer
+
+
+def _with_more(
+    matcher: Matcher, bot: Bot, state: DialogState, text: str, favoured: Collection[str]
+) -> dialog.Outcome | None:
+    """The answer to what was asked, with other wishes beside it; None where there are none."""
+    part, wanted = _beside(matcher, bot, state, text, favoured)
+    if not wanted:
+        return None
+
+    def answer(waiting: DialogState) -> dialog.Outcome:
+        found = dialog.answer_to(bot, waiting, part, leaving=True)
+        return found or dialog.not_understood(bot, waiting)
+
+    return beside.answered(
+        bot, state, [_step(bot, state, name, words) for name, words in wanted], answer
+    )
+
+
+def _beside(
+    matcher: Matcher, bot: Bot, state: DialogState, text: str, favoured: Collection[str]
+) -> tuple[str, list[tuple[str, str]]]:
+    """The part that answers the open question, and other wishes with their words."""
+    for before, after in cuts(text, bot.language):
+        for part, rest in ((before, after), (after, before)):
+            wanted = _others(matcher, bot, state, rest, favoured)
+            if wanted and _answers(matcher, bot, state, part, favoured):
+                return part, wanted
+    return "", []
+
+
+def _others(
+    matcher: Matcher, bot: Bot, state: DialogState, text: str, favoured: Collection[str]
+) -> list[tuple[str, str]]:
+    """Wishes other than the open one, and sure to be; a goodbye is none."""
+    match = matcher.match(text, favoured)
+    found = several(matcher, bot, text, favoured)
+    if not found and match.sure and match.intent and match.score >= CHANGES_SUBJECT:
+        found = [(match.intent, text)]
+    return [
+        (name, words)
+        for name, words in found
+        if name != state.intent and not bot.intents[name].hangup
+    ]
+
+
+def _answers(
+    matcher: Matcher, bot: Bot, state: DialogState, text: str, favoured: Collection[str]
+) -> bool:
+    """Whether this part of an utterance answers what was asked."""
+    slot = bot.slots.get(state.asked or "")
+    if slot is not None and _short(slot, text, bot.language):
+        return False
+    if slot is not None and slot.type == "text":
+        match = matcher.match(text, favoured)
+        if match.sure and match.score >= IS_A_WISH:
+            return False
+    return dialog.answer_to(bot, state, text, leaving=True) is not None
 
 
 def _short(slot: Slot, text: str, language: str) -> bool:

@@ -58,6 +58,7 @@ def instructions(bot: Bot) -> str:
     lines.append("If a slot was asked for, pass the caller's answer with the same intent.")
     lines.append("If the caller corrects a value, pass the new one with the same intent.")
     lines.append("If the caller wants several things, call handle_intent once for each, in order.")
+    lines.append("If the caller no longer wants what is open (never mind), call cancel_wish.")
     lines.append("What the caller wants to keep as it is, is no wish: do not call for it.")
     return "\n".join(lines)
 
@@ -83,6 +84,9 @@ def tools(bot: Bot) -> list[dict[str, Any]]:
                 "confirmed": {"type": "boolean", "description": "answer to a confirmation"},
             },
             ["intent"],
+        ),
+        tool(
+            "cancel_wish", "The caller no longer wants what is open: nothing of it is done.", {}, []
         ),
         tool(
             "transfer",

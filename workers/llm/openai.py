@@ -3,9 +3,10 @@
 Source: the API reference of OpenAI, "Create chat completion", streaming and function calling.
 
 The model answers in words of its own, or calls a function: handle_intent (the bot's own rules then
-ask, look up, act and answer: facts come from the bot's file), transfer (to a named destination),
-hang_up, or a tool of the bot's that is offered to it, whose result it is told. What it calls is
-checked against the bot; what it must not is refused, and told to it once.
+ask, look up, act and answer: facts come from the bot's file), cancel_wish (nothing of what is open
+is done), transfer (to a named destination), hang_up, or a tool of the bot's that is offered to it,
+whose result it is told. What it calls is checked against the bot; what it must not is refused, and
+told to it once.
 
 The prompt begins with what is the same for all calls of a bot, so that a provider can keep it;
 the call's state, the history and the utterance follow.
@@ -13,6 +14,7 @@ the call's state, the history and the utterance follow.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import time
@@ -20,7 +22,7 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from workers import dialog, secret_slots
+from workers import beside, dialog, secret_slots
 from workers.acting import FAILED, Result, ToolCall, carried_out
 from workers.bot import Bot
 from workers.bot.tools import TAKEN, Tool
@@ -238,6 +240,15 @@ class OpenAiLlm:
         for call in called:
             call.arguments = restore(call.arguments, answer.private)
         several = _wishes(bot, called)
+        answer_to_it = _answer(state, called)
+        if answer_to_it is not None and {step.intent for step in several} - {state.intent}:
+
+            def outcome_of(waiting: DialogState) -> dialog.Outcome:
+                found = self._outcome(bot, waiting, answer_to_it)
+                return found or dialog.not_understood(bot, waiting)
+
+            yield from self._told(bot, beside.answered(bot, state, several, outcome_of))
+            return
         for call in called:
             outcome = self._outcome(bot, state, call)
             if len(several) > 1:
@@ -274,6 +285,11 @@ class OpenAiLlm:
             if state.asked == dialog.CONFIRM and open_ and isinstance(yes, bool):
                 return dialog.confirm(bot, state, yes)
             return dialog.handle(bot, state, intent, slots)
+        if call.name == "cancel_wish":
+            if state.intent in bot.intents:
+                return dialog.cancel(bot, state)
+            done = replace(state, asked=None, misses=0)
+            return dialog.Outcome((bot.phrases.anything_else,), Decision(done))
         if call.name == "transfer":
             destination = given.get("destination")
             if not isinstance(destination, str) or destination not in bot.destinations:
@@ -282,6 +298,20 @@ class OpenAiLlm:
         if call.name == "hang_up":
             return dialog.Outcome((bot.phrases.goodbye,), Decision(state, "hangup"))
         return None
+
+
+def _answer(state: DialogState, called: list[_ToolCall]) -> _ToolCall | None:
+    """Of the calls the one about the open question, where there is one."""
+    if state.asked is None or state.intent is None:
+        return None
+    for call in called:
+        if call.name == "cancel_wish":
+            return call
+        with contextlib.suppress(ProviderError):
+            given = parse_json(call.arguments or "{}") if call.name == "handle_intent" else None
+            if isinstance(given, dict) and given.get("intent") == state.intent:
+                return call
+    return None
 
 
 def _called(calls: list[_ToolCall], words: str) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from workers import dialog
-from workers.acting import ToolCall
 from workers.bot import Bot
 from workers.llm.engine import Request
 from workers.llm.intents import IntentsEngine
@@ -25,7 +24,6 @@ from workers.values import slot_values
 STATE: Final = "State of this call: "
 KEYED: Final = "[keyed in] "
 NOTHING: Final = "nothing"  # an intent that no bot has
-ANSWER_S: Final = 10.0
 
 
 class RulesModel:
@@ -44,12 +42,13 @@ class RulesModel:
             yield {"role": "assistant", "content": "Yes."}
             return
         bot = self._bot(asked["tools"])
-        arguments = json.dumps(self._call(bot, state, said))
-        half = len(arguments) // 2
         yield {"role": "assistant"}
-        for function in ({"name": "handle_intent", "arguments": arguments[:half]},
-                         {"arguments": arguments[half:]}):  # fmt: skip
-            yield {"tool_calls": [{"index": 0, "function": function}]}
+        for index, (name, given) in enumerate(self._calls(bot, state, said)):
+            arguments = json.dumps(given)
+            half = len(arguments) // 2
+            for function in ({"name": name, "arguments": arguments[:half]},
+                             {"arguments": arguments[half:]}):  # fmt: skip
+                yield {"tool_calls": [{"index": index, "function": function}]}
 
     def _bot(self, tools: Any) -> Bot:
         try:
@@ -62,33 +61,42 @@ class RulesModel:
         except (KeyError, TypeError, ValueError):
             raise ValueError("tools of a bot that this server was not started with") from None
 
-    def _call(self, bot: Bot, state: DialogState, said: str) -> dict[str, Any]:
-        """The arguments of handle_intent."""
+    def _calls(
+        self, bot: Bot, state: DialogState, said: str
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Functions and what they are told: for each part of the utterance one."""
         keyed = said.startswith(KEYED)
         text = said.removeprefix(KEYED)
-        request = Request(bot, state, (), text, keyed)
-        reply = self._engine.reply(request, ANSWER_S)
-        try:
-            first = next(reply)
-        finally:
-            reply.close()
-        if isinstance(first, ToolCall) and state.asked == dialog.CONFIRM:
-            return {"intent": state.intent, "confirmed": True}
-        if isinstance(first, ToolCall):
-            intents = (n for n, one in bot.intents.items() if one.tool == first.tool)
-            mine = state.intent and bot.intents[state.intent].tool == first.tool
-            return {"intent": state.intent if mine else next(intents),
-                    "slots": dict(first.arguments)}  # fmt: skip
+        for part in self._engine.parts(Request(bot, state, (), text, keyed)):
+            yield self._call(bot, state, part, keyed)
+            state = DialogState(today=state.today)  # the others answer nothing
+
+    def _call(
+        self, bot: Bot, state: DialogState, text: str, keyed: bool
+    ) -> tuple[str, dict[str, Any]]:
+        outcome = self._engine.outcome(Request(bot, state, (), text, keyed))
+        function, first, after = "handle_intent", outcome.decision, outcome.decision.state
+        if outcome.say[:1] == (bot.phrases.cancelled,):
+            return "cancel_wish", {}
+        if (
+            first.action == "tool"
+            and state.asked == dialog.CONFIRM
+            and after.intent == state.intent
+        ):
+            return function, {"intent": state.intent, "confirmed": True}
+        if first.action == "tool":
+            assert after.intent is not None
+            mine = bot.intents[after.intent].slots
+            slots = {name: after.slots[name] for name in mine if name in after.slots}
+            return function, {"intent": after.intent, "slots": slots}
         if state.asked == dialog.CONFIRM and state.intent and not _corrected(state, first):
             yes = slot_values.YES_NO_KEYS.get(text) if keyed else yes_or_no(text, bot.language)
             if yes is not None:
-                return {"intent": state.intent, "confirmed": yes == "yes"}
-        if isinstance(first, str):
-            raise ValueError("words before the decision")
+                return function, {"intent": state.intent, "confirmed": yes == "yes"}
         intent = first.intent
-        if intent is None or first.action == "menu" or first.state.misses > state.misses + 1:
-            return {"intent": NOTHING}
-        slots = {n: v for n, v in first.state.slots.items() if state.slots.get(n) != v}
+        if intent is None or first.action == "menu" or after.misses > state.misses + 1:
+            return function, {"intent": NOTHING}
+        slots = {n: v for n, v in after.slots.items() if state.slots.get(n) != v}
         slot = bot.slots.get(state.asked or "")
         if state.asked and slot and intent == state.intent and state.asked not in slots:
             # It was given, and is none that is known: the bot's rules say so.
@@ -96,12 +104,12 @@ class RulesModel:
             value = read(slot, text, bot.language, state.today)
             if value is not None:
                 slots[state.asked] = value
-        return {"intent": intent, "slots": slots}
+        return function, {"intent": intent, "slots": slots}
 
 
-def _corrected(state: DialogState, first: object) -> bool:
+def _corrected(state: DialogState, first: Decision) -> bool:
     """Whether the answer to a confirmation was another value, "no, on Friday"."""
-    if not isinstance(first, Decision) or first.intent != state.intent:
+    if first.intent != state.intent:
         return False
     return any(state.slots.get(n) not in (None, v) for n, v in first.state.slots.items())
 
@@ -123,8 +131,12 @@ def _state(given: Any) -> DialogState:
     for one in _messages(given):
         if one.get("role") == "system" and STATE in one["content"]:
             line = re.split(r"\n", one["content"].partition(STATE)[2])[0]
-            known = json.loads(line)
-            # A server has a calendar of its own, where it is not told the day of the call.
-            today = str(known.get("today") or datetime.date.today().isoformat())
-            return DialogState(known["intent"], dict(known["slots"]), known["asked"], today=today)
+            try:
+                known = json.loads(line)
+                # A server has a calendar of its own, where it is not told the day of the call.
+                today = str(known.get("today") or datetime.date.today().isoformat())
+                slots = {str(name): str(value) for name, value in known["slots"].items()}
+                return DialogState(known["intent"], slots, known["asked"], today=today)
+            except (AttributeError, KeyError, ValueError):
+                raise ValueError("a state that makes no sense") from None
     return DialogState(today=datetime.date.today().isoformat())

@@ -37,19 +37,26 @@ IDS_OF = {
     "PL": ("pl.pesel",), "PT": ("pt.nif",), "SE": ("se.personnummer",), "US": ("us.ssn",),
 }  # fmt: skip
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}|\d{1,2}[./]\d{1,2}[./]\d{2,4}")
-_AT = r"(?:\s*@\s*|\s+(?:at|ät|ett|arroba|arobase|chiocciola|klammeraffe)\s+)"
+# Blanks are taken whole and from their beginning: a row of them is looked at once.
+_AT = (
+    r"(?:(?:(?<!\s)\s++)?@\s*+"
+    r"|(?<!\s)\s++(?:at|ät|ett|arroba|arobase|chiocciola|klammeraffe)\s++)"
+)
 _DOT = r"(?:\s*\.\s*|\s+(?:dot|punkt|point|punto|ponto)\s+)"
 _JOIN = (
     r"(?:\.|\s+(?:dot|punkt|point|punto|ponto|dash|hyphen|minus|underscore|unterstrich|plus)\s+)"
 )
-# A name spelled out comes letter by letter: "j o h n".
-_SPELLED = rf"(?:(?:\b(?:[^\W_]|{'|'.join(sorted(FIGURES, key=len, reverse=True))})\s+){{1,30}})?"
+# A name spelled out comes letter by letter: "j o h n". No word fits two ways ("o" is a letter), and
+# a pause is taken whole: with either, a row of the same word would be tried in every combination.
+_LONG = "|".join(sorted((word for word in FIGURES if len(word) > 1), key=len, reverse=True))
+_SPELLED = rf"(?:(?:\b(?:[^\W_]|{_LONG})\s++){{1,30}})?"
 _LABEL = r"[^\W_][\w-]{0,62}"
 _EMAIL = re.compile(
     rf"{_SPELLED}[\w%+-]{{1,64}}(?:{_JOIN}[\w%+-]{{1,64}}){{0,6}}{_AT}"
     rf"(?:{_LABEL}{_DOT}){{1,4}}(?:[^\W\d_]{{2,24}})\b",
     re.IGNORECASE,
 )
+_AT_SIGN = re.compile(_AT, re.IGNORECASE)
 _SAID = {"dot": ".", "punkt": ".", "point": ".", "punto": ".", "ponto": ".", "dash": "-",
          "hyphen": "-", "minus": "-", "underscore": "_", "unterstrich": "_",
          "plus": "+"}  # fmt: skip
@@ -109,7 +116,7 @@ def _card(figures: str, length: int) -> bool:
 
 def _all(text: str, rules: Redaction, needed: Fits) -> Iterator[Found]:
     """The most certain first."""
-    for match in _EMAIL.finditer(text):
+    for match in _EMAIL.finditer(text) if _AT_SIGN.search(text) else ():
         yield Found("email", _address(match.group()), match.start(), match.end())
     mixed = mixed_runs(text)
     for run in mixed:
@@ -197,5 +204,5 @@ def _address(text: str) -> str:
 
 
 def _halves(text: str) -> tuple[str, str, str]:
-    at = list(re.finditer(_AT, text, re.IGNORECASE))[-1]
+    at = list(_AT_SIGN.finditer(text))[-1]
     return text[: at.start()], at.group(), text[at.end() :]

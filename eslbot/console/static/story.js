@@ -68,6 +68,8 @@ export class Story {
     const name = of.name ?? of.tool ?? "tool";
     const took = of.ms ?? of.took_ms;
     this.push({ who: "tool", at, text: `${name}${took === undefined ? "" : `, ${took} ms`}` });
+    const line = this.asked;
+    if (line && took !== undefined) (line.tools ??= []).push({ name, ms: took, after_s: at - line.heardAt });
   }
 
   on_call(event) {
@@ -96,6 +98,7 @@ export class Story {
     line.partial = false;
     line.keyed = Boolean(event.keyed);
     line.confidence = event.confidence;
+    line.heardAt = event.at;
     line.version = (line.version ?? 0) + 1;
     this.open = null;
     this.asked = line;
@@ -145,7 +148,7 @@ export class Story {
       this.open = this.asked = null;
       return;
     }
-    const turn = { ...event, line };
+    const turn = { ...event, line, tools: line?.tools ?? [] };
     this.turns.push(turn);
     if (line) {
       line.turn = turn;

@@ -96,7 +96,7 @@ class View {
         : null),
       panel("Tools", story.tools.length
         ? h("ul", { class: "events" }, story.tools.map(({ at, of }) =>
-          h("li", {}, h("time", {}, clock(at)), " ", h("code", {}, JSON.stringify(of)))))
+          h("li", {}, h("time", {}, clock(at)), " ", h("code", {}, toolLine(of)))))
         : null),
       panel("Failures", story.failures.length
         ? h("ul", { class: "events" }, story.failures.map(({ at, text }) =>
@@ -110,6 +110,10 @@ class View {
     this.transcript.show(story);
   }
 }
+
+const toolLine = ({ name, status, code, ms, ...more }) => [name, status, code ? `HTTP ${code}` : "",
+  ms === undefined ? "" : `${ms} ms`, ...Object.entries(more).map(([key, value]) => `${key} ${value}`)]
+  .filter(Boolean).join(" · ");
 
 const panel = (title, body) => h("section", { class: "card" }, h("h2", {}, title),
   body ?? h("p", { class: "hint" }, "None."));

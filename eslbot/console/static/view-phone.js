@@ -117,6 +117,7 @@ export function show(main, who) {
   const soon = () => { frame ||= requestAnimationFrame(() => { frame = 0; draw(); }); };
   const loud = (level) => `${Math.min(100, Math.max(0, 100 + 33 * Math.log10(level + 1e-4)))}%`;
   const levels = ({ detail }) => {
+    if (!line.busy) return; // its last word comes after the end
     mine.style.width = loud(detail.mine);
     theirs.style.width = loud(detail.theirs);
     const trip = detail.rtt === null ? "" : `round trip ${detail.rtt.toFixed(0)} ms, `;

@@ -30,6 +30,16 @@ export function segments(turn) {
   return found;
 }
 
+// A tool is called by the language model's worker, between decision and first sentence. Its end is
+// told by the same clock as the words, whose place in the turn is known.
+function calls(turn) {
+  if (typeof turn.final_ms !== "number") return [];
+  return turn.tools?.map(({ name, ms, after_s: after }) => {
+    const to = turn.final_ms + Math.max(ms, after * 1000);
+    return { name: `Tool ${name}`, kind: "w-tool", from: to - ms, to };
+  }) ?? [];
+}
+
 export const total = (turn) => segments(turn).at(-1)?.to ?? null;
 
 function bar({ from, to, kind }, scale, y, height) {
@@ -52,8 +62,8 @@ export function strip(turn, span = Math.max(1500, total(turn) ?? 0)) {
 
 /** A row for each stage. */
 export function rows(turn) {
-  const parts = segments(turn);
-  const span = Math.max(1500, total(turn) ?? 0);
+  const parts = [...segments(turn), ...calls(turn)].sort((a, b) => a.from - b.from);
+  const span = Math.max(1500, ...parts.map(({ to }) => to));
   return h("div", { class: "fall" }, parts.map((part) => [
     h("span", { class: "fall-name" }, part.name),
     s("svg", { viewBox: `0 0 ${WIDTH} 10`, preserveAspectRatio: "none", "aria-hidden": "true" },
@@ -74,7 +84,7 @@ export function waterfall(turn, open = false) {
 }
 
 export function legend() {
-  return h("ul", { class: "legend" }, [...STAGES, ["", "Network", "w-net"]].map(([, name, kind]) =>
+  return h("ul", { class: "legend" }, [...STAGES, ["", "Tool", "w-tool"], ["", "Network", "w-net"]].map(([, name, kind]) =>
     h("li", {}, s("svg", { viewBox: "0 0 10 10", "aria-hidden": "true" },
       s("rect", { width: 10, height: 10, rx: 2, class: kind })), name)));
 }
