@@ -20,7 +20,10 @@ class ClusterNodes:
     Without full coverage: while a master is away the others go on.
     """
 
-    def __init__(self, folder: Path, masters: int = 3, replicated: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, folder: Path, masters: int = 3, replicated: tuple[int, ...] = (), *more: str
+    ) -> None:
+        self._more = more
         self._folders = folder
         self.masters = [self._node(f"master{n}") for n in range(masters)]
         self.replicas = {n: self._node(f"replica{n}") for n in replicated}
@@ -32,7 +35,7 @@ class ClusterNodes:
         node = RedisProcess(
             folder,
             *("--cluster-enabled", "yes", "--cluster-node-timeout", "1000"),
-            *("--cluster-require-full-coverage", "no"),
+            *("--cluster-require-full-coverage", "no", *self._more),
         )
         node.port = _port()
         node.url = f"redis://127.0.0.1:{node.port}/0"

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 import redis
 
+from eslbot import redis_acl
 from eslbot.doctor import house as doctor
 from tests.cluster import ClusterNodes, tell
 from tests.conftest import RedisServer, free_port, wait_until
 from workers import streams
 from workers.cluster import Address, Cluster, ClusterWire, connect, slot_of
 from workers.settings import SettingsError, load
-from workers.wire import Pipe
+from workers.wire import Pipe, pack
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +163,36 @@ def test_a_replica_takes_over(nodes: ClusterNodes, cluster: Cluster):
         assert cluster.owners[slot_of(key)] == ("127.0.0.1", nodes.replicas[2].port)
         assert other.ask("XLEN", safe) == 2
     assert [one for one in checked(nodes.url) if "has no replica" in one]  # and no more is wrong
+
+
+def test_listeners_and_workers_need_no_more_than_their_users_have(
+    tmp_path: Path, nodes: ClusterNodes
+):
+    """The same rules on each node as on any other Redis of ours."""
+    for node in nodes.masters[:2]:
+        for line in redis_acl.lines(dict.fromkeys(redis_acl.RULES, "pass-word"))[1:]:
+            _, user, *rules = line.split()
+            tell(node, "ACL SETUSER", user, *rules)
+    for user in (redis_acl.LISTENER, redis_acl.WORKER):
+        found = connect(
+            load({"ESLBOT_AUDIO_REDIS_URL": nodes.url.replace("//", f"//{user}:pass-word@")}), 4
+        )
+        assert found is not None
+        key = f"{streams.call_tag(call_on(nodes, 1))}:1:audio"
+        # By way of another node, as when the slot has moved.
+        with ClusterWire(found, f"{streams.call_tag(call_on(nodes, 0))}:1:audio") as wire:
+            pipe = Pipe(wire)
+            add(pipe, key, 1)
+            pipe.expire(key, 60)
+            assert not [one for one in pipe.execute() if isinstance(one, Exception)]
+            assert wire.ask("XREAD", "STREAMS", key, "0")
+            wire.ask("DEL", key)
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                wire.ask("CLUSTER", "RESET")
+            assert wire.ask_all([pack(("ASKING",))]) == [b"OK"]
+            if user == redis_acl.LISTENER:
+                wire.ask("XTRIM", key, "MINID", "~", "0")
+        found.close()
 
 
 def test_a_redis_that_is_no_cluster_is_told(redis_process: RedisServer):
