@@ -43,7 +43,7 @@ class Assistant:
         # A call may come back under the same UUID, also after the switch was started anew: nothing
         # that was meant for it before must fit.
         self._epoch = random.getrandbits(32) << 16
-        self._keys = KeyEntry(call, self._entered)
+        self._keys = KeyEntry(call)
         self._no_input = 0
         self._cut: str | None = None
         self._interruptions = 0
@@ -115,7 +115,7 @@ class Assistant:
         call.record("heard", typed=True, text=turn.told)
         self._await_answer()
 
-    def _entered(self, keys: str) -> None:
+    def entered(self, keys: str) -> None:
         call = self._call
         turn = self._turn
         if turn is None or not turn.keyed or call.state is not State.HEARING:

@@ -6,7 +6,6 @@ point of an amount; elsewhere it starts over.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from workers.values.slot_values import POINT_KEY, keys_end
@@ -18,11 +17,10 @@ MAX_KEYS = 32
 
 
 class KeyEntry:
-    """Of one call. ended(keys) is called once for each entry; keys may be ""."""
+    """Of one call. Its assistant hears of each entry once; it may be ""."""
 
-    def __init__(self, call: Call, ended: Callable[[str], None]) -> None:
+    def __init__(self, call: Call) -> None:
         self._call = call
-        self._ended = ended
         self._keys = ""
 
     @property
@@ -55,7 +53,7 @@ class KeyEntry:
     def _end(self) -> None:
         keys = self._keys
         self.drop()
-        self._ended(keys)
+        self._call.assistant.entered(keys)
 
     def _sum_is_due(self) -> bool:
         """Whether keys are meant for an amount: it was asked for, or the open intent needs it."""
