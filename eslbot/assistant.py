@@ -66,7 +66,7 @@ class Assistant:
         if isinstance(event, Heard):
             turn.hear(event.pcm)
         elif isinstance(event, Paused):
-            if not turn.ended and self._call.house.link.healthy:
+            if not turn.ended and self._call.house.link.serves(self._call.uuid):
                 turn.speculate()
         elif isinstance(event, Resumed):
             if turn.held is not None:  # heard again from its beginning, with what follows
@@ -199,7 +199,7 @@ class Assistant:
         message = TurnMessage(
             call.uuid,
             self._epoch,
-            call.house.link.out,
+            call.house.link.out_for(call.uuid),
             call.bot.whole.sha,
             listen_s=call.settings.max_utterance_s * 2 + ANSWER_S,
             answer_s=ANSWER_S,

@@ -172,7 +172,7 @@ class Call:
     def _greet(self) -> None:
         assert self.leg is not None
         self.leg.listening = True
-        reason = self.house.link.unable()
+        reason = self.house.link.unable(self.uuid)
         if self.ai_off:
             self.to_menu(f"the assistant is off: {self.ai_off}", failed=False)
         elif reason:

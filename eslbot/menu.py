@@ -41,7 +41,7 @@ class MenuRun:
     def key(self, digit: str) -> None:
         if self._menu is None:
             return
-        if self._menu.resumes(digit) and self._call.house.link.unable():
+        if self._menu.resumes(digit) and self._call.house.link.unable(self._call.uuid):
             self._nothing()  # who would answer there?
         else:
             self._do(self._menu.digit(digit))

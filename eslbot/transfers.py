@@ -149,7 +149,8 @@ class Whisper:
         told = summary(call.bot, call.dialog.intent, call.dialog.slots)
         words = whisper(text, {"intent": title.replace("_", " "), "summary": told})
         link = call.house.link
-        turn = Turn(self._name, 1, link.out, call.bot.whole.sha, WHISPER_S, WHISPER_S,
+        out = link.out_for(self._name)
+        turn = Turn(self._name, 1, out, call.bot.whole.sha, WHISPER_S, WHISPER_S,
                     call.bot.language)  # fmt: skip
         link.register(self._name, self._on_message)
         call.timer("whisper", WHISPER_S, lambda: self._end(""))

@@ -54,7 +54,7 @@ def client(server: RedisProcess) -> Iterator[redis.Redis]:
 
 
 def link(client: redis.Redis) -> Link:
-    return Link(client, "here", BOT, 60, lambda healthy: None)
+    return Link(client, "here", BOT, 60, lambda *_: None)
 
 
 def names(text: str) -> set[str]:
