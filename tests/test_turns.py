@@ -36,7 +36,6 @@ class Call(Notes):
     """A conversation in which the caller is listened to."""
 
     uuid = "call"
-    out = "out"
 
     def __init__(self, bot: Bot) -> None:
         super().__init__(bot)
@@ -57,6 +56,9 @@ class Call(Notes):
         self.house.accounts.turn_opened = lambda: None
         self.transcript = Transcript(self)  # type: ignore[arg-type]
         self.assistant = Assistant(self)  # type: ignore[arg-type]
+
+    def out_for(self, call: str) -> str:
+        return "out"
 
     def go(self, event: call_state.Event) -> None:
         self.state = call_state.after(self.state, event)
@@ -195,7 +197,7 @@ def test_a_call_whose_end_fails_gives_back_its_place_all_the_same(call: Call):
     call.leave = SimpleNamespace(end=end)
     with pytest.raises(TypeError):
         RealCall._close(call)  # type: ignore[arg-type]
-    assert given_back == ["call", "leg"]
+    assert given_back == [call.uuid, "leg"]
 
 
 def test_only_so_many_calls_are_accompanied():
