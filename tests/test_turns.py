@@ -35,8 +35,6 @@ FIRST, SECOND = "4111 1111", "1111 1111"  # of a card's number
 class Call(Notes):
     """A conversation in which the caller is listened to."""
 
-    uuid = "call"
-
     def __init__(self, bot: Bot) -> None:
         super().__init__(bot)
         self.settings = Settings()
