@@ -162,6 +162,19 @@ def test_a_key_right_after_a_word_does_not_forget_what_was_heard(call: Call):
     assert ("bot", "One moment please.") in [(one.who, one.text) for one in call.transcript.lines()]
 
 
+def test_a_noise_does_not_undo_an_entry_that_is_thought_about(call: Call):
+    call.assistant.on_typed("4271")
+    turn = call.assistant._turn
+    assert call.state is State.THINKING
+    call.assistant.on_speech(SpeechStarted(b""))
+    assert call.assistant._turn is turn
+    assert call.state is State.THINKING
+    # And an answer is awaited all the same
+    for message in (Decision(DialogState()), Sentence(0, "Thank you."), Speech(0, 0, PCM)):
+        call.assistant.on_worker(call.assistant._epoch, 0, message)
+    assert call.state is State.SPEAKING
+
+
 def test_another_voice_does_not_say_the_end_of_a_sentence_again(call: Call):
     spoken(call, acting=False)
     assistant = call.assistant
