@@ -163,6 +163,7 @@ def test_a_key_right_after_a_word_does_not_forget_what_was_heard(call: Call):
 
 
 def test_a_noise_does_not_undo_an_entry_that_is_thought_about(call: Call):
+    call.playback = Playback(320, 3, 60)  # type: ignore[assignment]
     call.assistant.on_typed("4271")
     turn = call.assistant._turn
     assert call.state is State.THINKING
