@@ -11,7 +11,8 @@ ROOT = Path(__file__).parent.parent
 ESLBOT = sorted((ROOT / "eslbot").rglob("*.py"))
 WORKERS = sorted((ROOT / "workers").rglob("*.py"))
 SHARED = {"messages", "streams", "bot", "settings", "resample", "retry_budget",
-          "secret_slots", "values", "redaction", "spoken", "logs", "wire"}  # fmt: skip
+          "secret_slots", "values", "redaction", "spoken", "logs", "wire",
+          "cluster", "queues"}  # fmt: skip
 PURE = [
     "eslbot/esl.py", "eslbot/call_state.py", "eslbot/endpointing.py", "eslbot/playback.py",
     "eslbot/ivr.py", "workers/messages.py", "workers/dialog.py", "workers/spoken.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,11 +17,13 @@ from eslbot.esl import LocalProtocolError, set_variables
 from eslbot.freeswitch import DIALPLAN, generate, native_prompts
 from eslbot.prompts import prompt_file
 from eslbot.transfer_caps import TransferCaps
+from eslbot.transfers import Whisper
 from tests.conftest import ENERGY
 from tests.dialplan_walker import Walker
 from workers.bot import Bot, load
 from workers.bot.routing import Route
-from workers.messages import DialogState
+from workers.messages import DialogState, Speech, SpeechEnd
+from workers.settings import Settings
 
 UUID = "0d6d7004-76a0-4da9-ab6d-54351d5d15bc"
 
@@ -259,3 +262,33 @@ def test_a_summary_is_short_and_plain(bot: Bot):
     told = transfers.summary(bot, "address", {"street": "x" * 500, "pin": "9911"})
     assert len(told) <= 200
     assert told.startswith("address, street xxx")
+
+
+def test_a_whisper_is_for_freeswitchs_group_to_read_and_old_ones_go(bot: Bot, tmp_path: Path):
+    """Also by a listener whose umask is 0077, as its unit has it."""
+    old = tmp_path / "whisper-old.wav"
+    old.touch()
+    os.utime(old, (0, 0))
+    (tmp_path / "other.wav").touch()
+    links: dict[str, Any] = {}
+    nothing = lambda *_, **__: None  # noqa: E731
+    link = SimpleNamespace(out="out", able=lambda stage: True, register=links.__setitem__,
+                           forget=nothing, dispatch=nothing, feed=nothing)  # fmt: skip
+    one = call(bot, {})
+    one.settings = Settings(whisper_dir=str(tmp_path))
+    one.house = SimpleNamespace(link=link)
+    one.leave = SimpleNamespace()
+    one.timer = one.no_timer = nothing
+    one.post = lambda handle, *args: handle(*args)
+    paths: list[str] = []
+    name = next(n for n, d in bot.destinations.items() if d.whisper)
+    before = os.umask(0o077)
+    try:
+        Whisper(one, name, paths.append)
+        (tell,) = links.values()
+        tell(1, 0, Speech(0, 0, bytes(320)))
+        tell(1, 0, SpeechEnd(0, True))
+    finally:
+        os.umask(before)
+    assert Path(paths[0]).stat().st_mode & 0o777 == 0o640
+    assert sorted(p.name for p in tmp_path.glob("*.wav")) == ["other.wav", Path(paths[0]).name]
