@@ -88,7 +88,7 @@ class Link:
         self._ttl_s = ttl_s
         self._on_health = on_health
         self._listener = listener
-        self._waiting: list[Callable[[Any], object]] = []
+        self._waiting: list[Callable[[Pipe], object]] = []
         self._urgent = Event()
         self._handlers: dict[str, OnMessage] = {}
         self._last: bytes | str = b"0"
@@ -205,7 +205,7 @@ class Link:
         entry = {"at": f"{time.time():.3f}", "what": what, "fields": json.dumps(fields)}
         key = streams.log_key(call)
 
-        def write(pipe: Any) -> None:
+        def write(pipe: Pipe) -> None:
             pipe.xadd(key, entry, maxlen=streams.MAX_LOG_ENTRIES, approximate=True)
             pipe.expire(key, LOG_TTL_S)
             if what == "call":
@@ -223,11 +223,11 @@ class Link:
         at = f"{since:.3f}"
         self._put(lambda pipe: pipe.eval(FORGET_HEARD, 1, streams.log_key(call), at))
 
-    def put(self, write: Callable[[Any], object]) -> None:
+    def put(self, write: Callable[[Pipe], object]) -> None:
         """Write something else; it gets the pipeline."""
         self._put(write)
 
-    def _put(self, write: Callable[[Any], object], urgent: bool = False) -> bool:
+    def _put(self, write: Callable[[Pipe], object], urgent: bool = False) -> bool:
         """What is not urgent goes with what is, or GATHER_S later; the order stays."""
         if len(self._waiting) >= MAX_WAITING:
             self.lost += 1
@@ -367,7 +367,7 @@ def _all(_: str) -> bool:
     return True
 
 
-def _nothing(_: Any) -> None:
+def _nothing(_: Pipe) -> None:
     """Writes nothing."""
 
 

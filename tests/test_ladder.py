@@ -108,7 +108,7 @@ class Told:
         if isinstance(message, Final):
             turn.recognised(message.text)
         elif isinstance(message, Sentence):
-            turn.sentence(message)
+            turn.sentence(message, message)
         elif isinstance(message, SentencesEnd):
             turn.complete()
         elif isinstance(message, Speech):

@@ -354,7 +354,7 @@ def speak(context: Context, engine: TtsEngine, line: Line) -> bool:
         language = message.language or turn.language
         text = message.text
         if text not in shared:
-            text = _sayable(context, engine, turn, text)
+            text = _sayable(context, engine, turn, message)
         one = wanted(engine, text, language, message.text in shared)
         kept = context.speech.get(one)
         if kept is not None:
@@ -367,10 +367,12 @@ def speak(context: Context, engine: TtsEngine, line: Line) -> bool:
     return asked
 
 
-def _sayable(context: Context, engine: TtsEngine, turn: Turn, text: str) -> str:
+def _sayable(context: Context, engine: TtsEngine, turn: Turn, message: Sentence) -> str:
     """Without placeholders; for a provider also without what they would stand for."""
+    text = message.text
     if getattr(engine, "provider", None) is not None:
-        text = redact(context.bot(turn.bot), text)
+        looked_at = message.outside
+        text = redact(context.bot(turn.bot), text) if looked_at is None else looked_at
     return spoken_names(text, turn.language)
 
 

@@ -235,7 +235,7 @@ class Settings:
     )
     dtmf_gap_ms: int = _set(2500, "Pause after a key that ends an entry.", low=300, high=20000)
     # -- a turn
-    audio_chunk_ms: int = _set(100, "Caller's audio in one entry of the stream.", low=20, high=500)
+    audio_chunk_ms: int = _set(200, "Caller's audio in one entry of the stream.", low=20, high=500)
     history_lines: int = _set(20, "Lines of the conversation that a model sees.", low=0, high=100)
     stream_ttl_s: int = _set(120, "Streams of a turn expire after this.", low=30, high=3600)
     # -- workers

@@ -67,7 +67,7 @@ from workers.messages import (
     encode,
     turn_to_json,
 )
-from workers.wire import Wire
+from workers.wire import Pipe, Wire
 
 STAGES: tuple[Stage, ...] = ("stt", "llm", "tts")
 INPUT: dict[Stage, str] = {"stt": "audio", "llm": "text", "tts": "say"}
@@ -179,7 +179,7 @@ def log_key(call: str) -> str:
     return f"eslbot:log:{call}"
 
 
-def enlist(pipe: Any, call: str, at: float, ttl_s: int) -> None:
+def enlist(pipe: Pipe, call: str, at: float, ttl_s: int) -> None:
     """Among the calls whose logs there are; at: seconds since 1970."""
     pipe.zadd(CALLS_KEY, {call: at})
     pipe.zremrangebyscore(CALLS_KEY, "-inf", at - ttl_s)
@@ -187,7 +187,7 @@ def enlist(pipe: Any, call: str, at: float, ttl_s: int) -> None:
     pipe.expire(CALLS_KEY, ttl_s)
 
 
-def feed(pipe: Any, turn: Turn, stage: Stage, message: Message, ttl_s: int) -> None:
+def feed(pipe: Pipe, turn: Turn, stage: Stage, message: Message, ttl_s: int) -> None:
     """Append to a stage's input."""
     key = stream_key(turn, stage)
     pipe.xadd(key, encode(message), maxlen=MAX_TURN_ENTRIES, approximate=True)
@@ -195,7 +195,7 @@ def feed(pipe: Any, turn: Turn, stage: Stage, message: Message, ttl_s: int) -> N
         pipe.expire(key, ttl_s)
 
 
-def publish(pipe: Any, turn: Turn, message: Message) -> None:
+def publish(pipe: Pipe, turn: Turn, message: Message) -> None:
     """Tell the listener; the entry carries the turn's address."""
     fields = encode(message)
     fields |= {
@@ -218,7 +218,7 @@ def address(entry: Mapping[bytes, bytes]) -> tuple[str, int, int]:
     return call, int(numbers[0]), int(numbers[1])
 
 
-def enqueue(pipe: Any, turn: Turn, stage: Stage) -> None:
+def enqueue(pipe: Pipe, turn: Turn, stage: Stage) -> None:
     """Put a stage's job on RQ's queue. It expires there: a late start serves nobody.
 
     In RQ's own form, so that `rq info` and dashboards see it, written in one go: RQ's Job takes
