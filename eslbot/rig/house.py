@@ -138,10 +138,16 @@ class House:
         self.wait_ready(workers)
 
     def wait_ready(self, workers: int = 1) -> None:
-        until(lambda: "READY" in self.log("listener"), 90, "the listener says READY")
-        until(
-            lambda: all(self.ready(role) >= workers for role in ROLES), 60, "all workers are ready"
-        )
+        """Raises Late; then all has ended, since nobody has a house to stop yet."""
+        try:
+            until(lambda: "READY" in self.log("listener"), 90, "the listener says READY")
+            until(
+                lambda: all(self.ready(role) >= workers for role in ROLES), 60,
+                "all workers are ready",
+            )  # fmt: skip
+        except BaseException:
+            self.stop()
+            raise
 
     def ready(self, role: str) -> int:
         """How many workers of a role have got ready for the bot."""
