@@ -156,8 +156,13 @@ class Turn:
         attempt = Attempt(len(work.attempts), level)
         if stage == "tts":
             at = self.speaking if self.speaking is not None else 0
-            said = said[:at]
+            # Of a sentence that is all there nothing is wanted: another voice has another length.
+            over = max(one.next_piece[0] for one in work.attempts)
             attempt.next_piece, attempt.skip = (at, 0), self.received
+            if over > at:
+                at = over
+                attempt.next_piece, attempt.skip = (at, 0), 0
+            said = said[:at]
         work.attempts.append(attempt)
         work.chosen = None
         message = dataclasses.replace(
@@ -260,6 +265,9 @@ class Turn:
         if self.outcome is not None:
             return False
         self.outcome = outcome
+        self.pcm = bytearray()  # the turn stays until the next one, its audio need not
+        if self.held:
+            self.held.clear()  # what is to be done holds the turn
         self._cancel()
         return True
 

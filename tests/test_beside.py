@@ -33,6 +33,8 @@ def talk(parcels: Bot) -> Talk:
     [
         "four two seven one and what are your opening hours",
         "what are your opening hours, and the number is four two seven one",
+        "four two seven one what are your opening hours",
+        "what are your opening hours it's four two seven one",
     ],
 )
 def test_an_answer_and_another_wish_are_both_served(talk: Talk, words: str) -> None:

@@ -5,13 +5,16 @@ As in test_calls.py; the bot is tests/data/bots/parcels.yaml, the caller flite's
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import yaml
 
 from eslbot.switch.caller import Caller, Keys, Say
-from tests.house import PATIENT, House, until
+from tests.house import PATIENT, ROOT, House, until
 from tests.recordings import spoken
 from tests.test_understanding import PARCELS
 
@@ -82,3 +85,23 @@ def test_a_call_that_comes_in_german_is_greeted_and_answered_in_it(house: House)
     assert "Danke, 12 Dollar 50 sind bezahlt." in house.said(call)
     assert call.variables["ai_sum"] == "12.50 USD"
     call.hangup()
+
+
+def test_an_eval_calls_a_listener_that_runs(house: House, tmp_path: Path):
+    scenario = {
+        "name": "order",
+        "steps": [
+            {"text": "where is my order", "expect": {"intent": "order_status"}},
+            {"keys": "4271#", "expect": {"slots": {"order": "4271"}, "said": ["on its way"]}},
+        ],
+        "expect": {"outcome": "open", "variables": {"ai_order": "4271"}},
+    }
+    path = tmp_path / "running.yaml"
+    path.write_text(yaml.safe_dump({"bot": str(PARCELS), "scenarios": [scenario]}))
+    address = f"127.0.0.1:{house.port}"
+    run = subprocess.run(
+        [sys.executable, "-m", "eslbot", "eval", str(path), "--connect", address],
+        cwd=ROOT, env=house.environ, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "scenarios passed   1 of 1" in run.stdout

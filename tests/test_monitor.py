@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from eslbot import monitor
 from tests.house import ROOT, House
 
 
@@ -91,3 +93,18 @@ def test_a_wrong_argument_is_named(house: House, wrong: list[str]):
     done = eslbot(house, "monitor", "--once", *wrong)
     assert done.returncode == 2
     assert wrong[0] in done.stderr or wrong[1] in done.stderr
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--alarm-url", "example.com"], ["--alarm-url", "http://[::1"], ["--alarm-url", "ftp://a/"],
+        ["--alarm-url", "http://a:99999/"], ["--max-wait-ms", "-5"], ["--max-wait-ms", "soon"],
+    ],
+)  # fmt: skip
+def test_a_wrong_argument_is_named_before_a_call_is_made(wrong: list[str], capsys: Any):
+    parser = argparse.ArgumentParser()
+    monitor.add_arguments(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args(wrong)
+    assert wrong[0] in capsys.readouterr().err

@@ -6,17 +6,18 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import jsonschema
 import pytest
 import yaml
 
-from tests.conftest import ENERGY
 from tests.house import ROOT
 from tests.test_bot import GOOD
 from tests.test_bot_sections import SECTIONS
+from tests.test_every_mistake import FULL
 from workers.bot import Bot
-from workers.bot.schema import TOP, schema, sections
+from workers.bot.schema import TOP, schema, sections, text
 
 
 class Core(yaml.SafeLoader):
@@ -43,7 +44,23 @@ def editor() -> jsonschema.Draft202012Validator:
     return jsonschema.Draft202012Validator(found)
 
 
-@pytest.mark.parametrize("text", [ENERGY.read_text(), GOOD, GOOD + SECTIONS])
+BOTS = sorted((ROOT / "eslbot" / "bots").glob("*.yaml"))
+SCHEMA_FILE = ROOT / "eslbot" / "bots" / "bot.schema.json"
+
+
+@pytest.mark.parametrize("path", BOTS, ids=lambda path: path.stem)
+def test_editors_find_the_schema_of_the_bots_that_come_along(path: Path) -> None:
+    """`eslbot schema > eslbot/bots/bot.schema.json` writes it anew."""
+    first = path.read_text().splitlines()[0]
+    named = first.removeprefix("# yaml-language-server: $schema=")
+    assert named != first
+    assert path.parent / named == SCHEMA_FILE
+    assert SCHEMA_FILE.read_text() == text()
+
+
+@pytest.mark.parametrize(
+    "text", [*(path.read_text() for path in (*BOTS, FULL)), GOOD, GOOD + SECTIONS]
+)
 def test_a_right_file_is_right_in_an_editor(
     editor: jsonschema.Draft202012Validator, text: str
 ) -> None:

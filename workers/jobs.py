@@ -25,6 +25,7 @@ from workers import logs, streams
 from workers.acting import Result, ToolCall
 from workers.bot import Bot
 from workers.breaker import provider_failed
+from workers.cluster import Cluster, wire_to
 from workers.engines import Level
 from workers.knowledge.library import Library
 from workers.llm.engine import LlmEngine, LlmError, Request
@@ -87,6 +88,8 @@ class Context:
     speech: SpeechCache
     library: Library | None = None  # of an llm worker: its bots' knowledge
     tools: Runner | None = None
+    audio: Cluster | None = None  # where turns' streams lie, if not with all else
+    shard: redis.Redis | None = None  # whose jobs are taken, if not those of all
     _bots: OrderedDict[str, Bot] = field(default_factory=OrderedDict)
     _shared: OrderedDict[str, tuple[str, ...]] = field(default_factory=OrderedDict)
     _lock: Lock = field(default_factory=Lock)
@@ -147,7 +150,7 @@ class Line:
 
 def run(context: Context, turn: Turn) -> None:
     """Do the stage's job of a turn, and tell the listener if that fails."""
-    with Wire(context.client) as wire:
+    with wire_to(streams.stream_key(turn, context.stage), context.client, context.audio) as wire:
         _run(context, Line(context, turn, wire))
 
 

@@ -6,6 +6,7 @@ A house of its own has one Redis, one set of workers, and a listener for each bo
 from __future__ import annotations
 
 import functools
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -91,11 +92,12 @@ class Own:
         self.client = self.house.redis.client(4)
 
     def start(self) -> None:
-        """Raises house.Late."""
+        """Raises house.Late, PlaceError."""
         for case in self._cases:
             self._files.setdefault(case.file, (case, free_port()))
         house = self.house
         backend = self._backend()
+        self._bring_knowledge()
         if self._engine == "openai":
             self._serve()
         house.start("redis", "stt", "llm", "tts")
@@ -108,6 +110,22 @@ class Own:
             )
         for n in range(len(self._files)):
             until(functools.partial(self._ready, n), READY_S, functools.partial(self._why, n))
+
+    def _bring_knowledge(self) -> None:
+        """All bots' folders in one, where the workers look. Raises PlaceError."""
+        root = self._folder / "knowledge"
+        there: dict[str, Path] = {}
+        for case, _ in self._files.values():
+            if case.bot.knowledge is None:
+                continue
+            name = case.bot.knowledge.folder
+            source = case.bot_path.parent / name
+            if there.setdefault(name, source) != source:
+                raise PlaceError(f"{source} and {there[name]}: run their bots one after another")
+            if source.is_dir() and not (root / name).exists():
+                shutil.copytree(source, root / name)
+        if there:
+            self.house.environ["ESLBOT_KNOWLEDGE_DIR"] = str(root)
 
     def _ready(self, n: int) -> bool:
         return "READY" in self.house.log(f"listener.{n}")

@@ -84,6 +84,9 @@ class Expect(Model):
     transferred_to: Name | None = None
     outcome: Outcome | None = None
     variables: dict[Variable, str] = Field(default_factory=dict, max_length=32)
+    # Files of the bot's knowledge, on which the answer rests.
+    cited: tuple[Phrase, ...] = Field(default=(), max_length=8)
+    recorded: bool | None = None
     # From the caller's last sound or key to the bot's first.
     answer_within_s: float | None = Field(default=None, gt=0, le=60)
 
@@ -224,6 +227,9 @@ def _checked(path: Path, lines: Lines, file: File, bot_path: Path, bot: Bot) -> 
                 if there is None:
                     raise at_key(path, lines, f"{at}.steps.{s}.wav.{w}", f"{wav}: no such file")
                 wavs[wav] = there
+            if step.expect.recorded is not None:
+                cause = "is known at the end of the call, not of a step"
+                raise at_key(path, lines, f"{at}.steps.{s}.expect.recorded", cause)
         _known(path, lines, f"{at}.expect", one.expect, bot)
         for u, name in enumerate(one.unanswered):
             if name not in bot.destinations or bot.destinations[name].extension:
@@ -242,3 +248,5 @@ def _known(path: Path, lines: Lines, at: str, expect: Expect, bot: Bot) -> None:
     ):
         if name is not None and name not in among:
             raise at_key(path, lines, f"{at}.{key}", f"the bot has no {name}")
+    if expect.cited and bot.knowledge is None:
+        raise at_key(path, lines, f"{at}.cited", "the bot has no knowledge")

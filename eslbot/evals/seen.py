@@ -24,6 +24,8 @@ class Seen:
     decided: bool = False
     slots: dict[str, str] = field(default_factory=dict)
     tools: list[tuple[str, str]] = field(default_factory=list)  # name, status
+    cited: list[str] = field(default_factory=list)  # passages, FILE#NUMBER
+    recorded: bool = False
     said: str = ""
     gap_s: float | None = None
     trouble: str = ""
@@ -41,6 +43,9 @@ class Seen:
                 self.decided = True
                 self.intent = of.get("intent")
                 self.slots = {k: str(v) for k, v in of.get("slots", {}).items()}
+                self.cited += of.get("cited", [])
+            elif what == "recording":
+                self.recorded = True
             elif what == "tool":
                 self.tools.append((str(of.get("name", "")), str(of.get("status", ""))))
             elif what == "said":

@@ -13,7 +13,7 @@ from eslbot.evals.seen import Seen
 
 Kind = Literal[
     "done", "intent", "slot", "tool", "said", "not said", "transferred to", "outcome", "variable",
-    "time",
+    "cited", "recorded", "time",
 ]  # fmt: skip
 DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _DAY: Final = re.compile(rf"\{{({'|'.join(DAYS)}|tomorrow)\}}")
@@ -93,6 +93,12 @@ def _checks(step: int, expect: Expect, seen: Seen, today: datetime.date) -> Iter
         yield check("said", words, seen.said, plain(words) in plain(seen.said))
     for words in expect.not_said:
         yield check("not said", words, seen.said, plain(words) not in plain(seen.said))
+    for file in expect.cited:
+        good = any(passage.partition("#")[0] == file for passage in seen.cited)
+        yield check("cited", file, ", ".join(seen.cited) or NONE, good)
+    if expect.recorded is not None:
+        kept = seen.recorded
+        yield check("recorded", str(expect.recorded), str(kept), kept is expect.recorded)
     if expect.transferred_to is not None:
         got = seen.transferred_to or NONE
         yield check("transferred to", expect.transferred_to, got, got == expect.transferred_to)

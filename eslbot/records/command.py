@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from eslbot.records.read import Query
 
 COMMANDS = ("recorder", "calls", "show", "report", "export", "forget", "records")
+MAX_LIMIT = 10_000  # what is read at once, see read.py
 UNITS_S = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 
 
@@ -58,7 +59,14 @@ def _filters(parser: argparse.ArgumentParser, limit: int = 50) -> None:
     parser.add_argument("--caller", metavar="NUMBER", help="from this number")
     parser.add_argument("--since", metavar="TIME", help="since 2026-11-21, or for 90m, 24h, 7d")
     parser.add_argument("--until", metavar="TIME")
-    parser.add_argument("--limit", type=int, default=limit, help="at most so many (%(default)s)")
+    parser.add_argument("--limit", type=_limit, default=limit,
+                        help=f"at most so many (%(default)s), up to {MAX_LIMIT}")  # fmt: skip
+
+
+def _limit(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:9]) <= MAX_LIMIT:
+        raise argparse.ArgumentTypeError(f"1 to {MAX_LIMIT}")
+    return int(text)
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:

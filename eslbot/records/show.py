@@ -69,7 +69,10 @@ def _told(one: Mapping[str, Any], longest: int) -> Iterator[tuple[float, list[st
             yield event["at"], [f"bot      {_printable(fields.get('text', ''))}"]
         elif event["what"] not in ("call", "amended"):
             told = " ".join(f"{k}={_printable(str(v))}" for k, v in fields.items() if v)
-            yield event["at"], [f"({event['what']})  {told}"[:160]]
+            lines = [f"({event['what']})  {told}"[:160]]
+            if fields.get("cited"):
+                lines.append(f"cites    {_printable(', '.join(map(str, fields['cited'])))}"[:160])
+            yield event["at"], lines
     for turn in one["turns"]:
         yield turn["opened_at"] or turn["at"], list(_turn(turn, longest))
 

@@ -134,8 +134,12 @@ class House:
         mark = "!" if respawn else ""
         numbers = [""] if workers == 1 else [f".{n}" for n in range(1, workers + 1)]
         names = [f"{role}{number}{mark}" for number in numbers for role in ROLES]
-        self.start("redis", *names, "listener")
-        self.wait_ready(workers)
+        try:
+            self.start("redis", *names, "listener")
+            self.wait_ready(workers)
+        except BaseException:
+            self.stop()  # nobody else will
+            raise
 
     def wait_ready(self, workers: int = 1) -> None:
         """Raises Late; then all has ended, since nobody has a house to stop yet."""

@@ -88,9 +88,15 @@ def _wrong(path: Path, lines: Lines, one: Any) -> BotError:
     cause = "unknown key" if one["type"] == "extra_forbidden" else one["msg"]
     cause = cause.removeprefix("Value error, ")
     what = ".".join(str(part) for part in one["loc"])
-    if not what and ": " in cause:  # of _references, which name the key themselves
-        what, cause = cause.split(": ", 1)
+    # Who checks several keys names the one that is wrong, seen from where he stands.
+    named, _, rest = cause.partition(": ")
+    if rest and (not what or _stands(lines, f"{what}.{named}")):
+        what, cause = f"{what}.{named}".lstrip("."), rest
     return at_key(path, lines, what, cause)
+
+
+def _stands(lines: Lines, what: str) -> bool:
+    return tuple(what.split(".")) in lines
 
 
 def _load(path: Path, translation: bool) -> tuple[Bot, Lines]:

@@ -114,8 +114,8 @@ def _passages(request: Request, library: Library | None, meaning: bool) -> tuple
 def _notes(bot: Bot, passages: tuple[Hit, ...]) -> list[str]:
     notes = [LABEL] if bot.rules else []
     if passages:
-        # Each on a line of its own, and free of markup (knowledge/passages.py): none can end them.
-        lines = (f"[{n}] {hit.passage.title}: {hit.passage.text}"
+        # Lines of their own, free of markup (knowledge/passages.py): none can end them.
+        lines = (f"[{n}] {hit.passage.title}\n{hit.passage.text}"
                  for n, hit in enumerate(passages, 1))  # fmt: skip
         told = "\n".join(lines)[:MAX_NOTE]
         notes.append(f"{CITE}\n<passages>\n{told}\n</passages>")

@@ -24,7 +24,7 @@ from workers.llm.engine import Reply, Request
 from workers.llm.from_knowledge import from_knowledge
 from workers.llm.matcher import Match, Matcher
 from workers.messages import DialogState, Step
-from workers.spoken import digits
+from workers.spoken import digits, is_number
 
 MAX_MATCHERS = 64
 # Probability of another wish from which the question that was just asked is dropped for it.
@@ -202,12 +202,23 @@ def _beside(
     matcher: Matcher, bot: Bot, state: DialogState, text: str, favoured: Collection[str]
 ) -> tuple[str, list[tuple[str, str]]]:
     """The part that answers the open question, and other wishes with their words."""
-    for before, after in cuts(text, bot.language):
+    for before, after in [*cuts(text, bot.language), *_around_figures(bot, state, text)]:
         for part, rest in ((before, after), (after, before)):
             wanted = _others(matcher, bot, state, rest, favoured)
             if wanted and _answers(matcher, bot, state, part, favoured):
                 return part, wanted
     return "", []
+
+
+def _around_figures(bot: Bot, state: DialogState, text: str) -> list[tuple[str, str]]:
+    """Cuts behind and before a number that was asked for: a recogniser loses small words."""
+    slot = bot.slots.get(state.asked or "")
+    said = text.split()
+    figures = [n for n, word in enumerate(said) if is_number(word.strip(".,;?!").lower())]
+    if slot is None or slot.type != "digits" or not figures:
+        return []
+    at = (figures[-1] + 1, figures[0])
+    return [(" ".join(said[:n]), " ".join(said[n:])) for n in at if 0 < n < len(said)]
 
 
 def _others(

@@ -15,7 +15,10 @@ from typing import Any, Final
 
 from workers import dialog
 from workers.bot import Bot
+from workers.knowledge.index import Index
+from workers.knowledge.passages import Passage
 from workers.llm.engine import Request
+from workers.llm.guide import CITE
 from workers.llm.intents import IntentsEngine
 from workers.messages import Decision, DialogState
 from workers.spoken import yes_or_no
@@ -24,6 +27,8 @@ from workers.values import slot_values
 STATE: Final = "State of this call: "
 KEYED: Final = "[keyed in] "
 NOTHING: Final = "nothing"  # an intent that no bot has
+MAX_PASSAGES: Final = 8
+_PASSAGE: Final = re.compile(r"^\[(\d+)\] ([^\n]*)\n([^\n]+)$", re.MULTILINE)
 
 
 class RulesModel:
@@ -43,6 +48,10 @@ class RulesModel:
             return
         bot = self._bot(asked["tools"])
         yield {"role": "assistant"}
+        known = self._known(bot, state, said, asked.get("messages"))
+        if known:
+            yield {"content": known}
+            return
         for index, (name, given) in enumerate(self._calls(bot, state, said)):
             arguments = json.dumps(given)
             half = len(arguments) // 2
@@ -60,6 +69,15 @@ class RulesModel:
             return self._bots[intents]
         except (KeyError, TypeError, ValueError):
             raise ValueError("tools of a bot that this server was not started with") from None
+
+    def _known(self, bot: Bot, state: DialogState, said: str, given: Any) -> str:
+        """An answer from the passages that it was told, with their numbers; "" for none."""
+        hits = tuple(_index(given).search(said, MAX_PASSAGES)) if bot.knowledge else ()
+        if not hits or said.startswith(KEYED):
+            return ""
+        outcome = self._engine.outcome(Request(bot, state, (), said, passages=hits))
+        cited = "".join(f" [{number}]" for number in outcome.decision.cited)
+        return " ".join([*outcome.say[:-1], cited, outcome.say[-1]]) if cited else ""
 
     def _calls(
         self, bot: Bot, state: DialogState, said: str
@@ -105,6 +123,18 @@ class RulesModel:
             if value is not None:
                 slots[state.asked] = value
         return function, {"intent": intent, "slots": slots}
+
+
+def _index(given: Any) -> Index:
+    """The passages of the knowledge base that stand in the prompt, by their numbers."""
+    found = []
+    for one in _messages(given):
+        if one.get("role") != "system" or not one["content"].startswith(CITE):
+            continue
+        for number, title, text in _PASSAGE.findall(one["content"]):
+            sentences = tuple(re.split(r"(?<=[.!?])\s+", text))
+            found.append(Passage(number, title, sentences))
+    return Index(found)
 
 
 def _corrected(state: DialogState, first: Decision) -> bool:

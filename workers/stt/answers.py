@@ -32,6 +32,7 @@ _YES_NO: Final = {
     "no": 20, "nope": 3, "no thank you": 3, "no thanks": 2, "no it isn't": 1, "no it is not": 1,
     "no that's wrong": 3, "that's wrong": 2, "that's not right": 2, "no that's not right": 2,
     "wrong": 1, "no that is wrong": 1, "that is not correct": 1, "not correct": 1,
+    "no never mind": 1, "never mind": 1, "no the other one": 1,
 }  # fmt: skip
 
 
