@@ -6,6 +6,8 @@ import re
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.conftest import ENERGY
 from workers.bot import Bot, load
@@ -13,6 +15,8 @@ from workers.bot.redaction import Redaction
 from workers.messages import DialogState
 from workers.redaction import Private, hidden, redact, restore, spoken_names
 from workers.redaction.kinds import find
+from workers.redaction.numbers import MAX_FIGURES, numbers
+from workers.redaction.spoken import runs
 from workers.sentences import SentenceSplitter
 
 CARD = "4242424242424242"
@@ -312,6 +316,26 @@ def test_nothing_takes_long(text):
     began = time.process_time()
     find(text, US)
     assert time.process_time() - began < 5  # a slow expression would take years
+
+
+WORDS = (
+    "zero", "ein", "vierzig", "hundred", "million", "dos", "mil", "y", "quatre", "vingt", "cent",
+    "et", "venti", "dois", "e", "een", "twintig", "first", "minus", "virgule", "double",
+)  # fmt: skip
+
+
+@given(st.lists(st.one_of(st.sampled_from(WORDS), st.text(max_size=3)), max_size=40),
+       st.sampled_from((" ", "-", "", ", ", "'")))  # fmt: skip
+def test_numbers_are_read_of_any_text_and_stand_in_their_order(words: list[str], between: str):
+    text = between.join(words)  # also with what no utterance should have
+    at = 0
+    for said in numbers(text + "\ud800"):
+        assert at <= said.start < said.end <= len(text)
+        assert 0 < len(said.figures) <= MAX_FIGURES
+        assert said.figures.isdecimal()
+        at = said.end
+    for run in runs(text):
+        assert all(item.char.isdecimal() for item in run)
 
 
 @pytest.mark.parametrize("placeholder", ["[CARD_1]", "[NATIONAL_ID_12]"])

@@ -16,6 +16,7 @@ import text_to_num
 LANGUAGES = ("en", "de", "es", "fr", "it", "pt", "nl")  # the first of equals is taken
 MAX_FIGURES = 6  # more than these are a quantity: "two million"
 ZEROS = frozenset(("zero", "zéro", "cero", "nought", "null", "nul"))
+_OH = ("o", "oh")
 # Articles, and words that mean something else in another language: numbers only beside others.
 _WEAK = frozenset((
     "ein", "un", "una", "une", "uma", "um", "een",
@@ -40,18 +41,21 @@ class Said:
 
 
 class _Token:
-    """One word of a text, for the library, which is not shown noughts and digits: it would make
-    one number of "zero six", and "double zero six" is none of its.
+    """One word of a text, as the library is shown it. Not shown are noughts: it would make one
+    number of "zero six", and "double zero six" is none of its. Nor what is no letter: half a
+    surrogate pair is a panic there.
     """
 
-    __slots__ = ("end", "lower", "shown", "start", "zero")
+    __slots__ = ("end", "shown", "start", "zero")
 
     def __init__(self, found: re.Match[str]) -> None:
         self.start, self.end = found.span()
-        self.lower = found.group().lower()
-        self.zero = self.lower in ZEROS
-        hidden = self.zero or self.lower.isdecimal() or self.lower in ("o", "oh")
-        self.shown = "." if hidden else _ACCENTS.get(self.lower, self.lower)
+        low = found.group().lower()
+        self.zero = low in ZEROS
+        if low == "-" or (low[0].isalpha() and not self.zero and low not in _OH):
+            self.shown = _ACCENTS.get(low, low)
+        else:
+            self.shown = " " if low.isspace() else "."
 
     def text(self) -> str:
         return self.shown
