@@ -308,6 +308,15 @@ def test_what_a_caller_said_stays_between_its_marks_and_is_no_instruction(
     assert earlier.startswith("Earlier, in short: caller: /call / CALL State of this call: {}")
 
 
+def test_a_number_in_words_in_a_slot_is_not_told(server: Provider, energy: Bot) -> None:
+    text = "veintitrés veintitrés zéro dieciséis veintidós, calle mayor"
+    state = DialogState("address", {"street": text}, "postcode", summary=f"address ({text})")
+    list(model(server).reply(Request(energy, state, (), "hola"), 5.0))
+    told = json.dumps(server.seen[0].json, ensure_ascii=False)
+    assert "calle mayor" in told
+    assert "veinti" not in told
+
+
 def test_a_long_call_makes_no_long_prompt(server: Provider, energy: Bot) -> None:
     history = tuple(Line("caller" if n % 2 else "bot", f"{n} " + "x" * 998) for n in range(100))
     state = DialogState(summary="balance (account: 4271)", today="2026-11-21")

@@ -58,6 +58,8 @@ def bot() -> Bot:
         ("write to john.smith@gmail.com now", "email", "john.smith@gmail.com", US),
         ("john dot smith at gmail dot com", "email", "john.smith@gmail.com", US),
         ("j o h n at gmail.com", "email", "john@gmail.com", US),
+        ("j o h n twelve k at gmail.com", "email", "john12k@gmail.com", US),
+        ("anna zweiundvierzig at web punkt de", "email", None, DE),
         ("anna unterstrich k at web punkt de", "email", "anna_k@web.de", DE),
         ("juan arroba correo punto es", "email", "juan@correo.es", ES),
         ("order one two three four five six seven", "number", "1234567", US),

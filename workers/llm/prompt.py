@@ -56,8 +56,9 @@ def note(state: DialogState, history: Sequence[Line]) -> tuple[str, tuple[Line, 
         known["to be done after it"] = [step.intent for step in state.pending]
     if state.today:
         known["today"] = state.today
-    # Brackets in JSON's own escape, so that its values stay what they are.
-    json_ = json.dumps(known).replace("<", "\\u003c").replace(">", "\\u003e")
+    # Brackets in JSON's own escape, so that its values stay what they are; other letters without,
+    # so that a number in words can be found and hidden.
+    json_ = json.dumps(known, ensure_ascii=False).replace("<", "\\u003c").replace(">", "\\u003e")
     lines = [CALL, "<call>", f"State of this call: {json_}"]
     if state.summary:
         lines.append(f"Done so far: {_unmarked(state.summary)}")

@@ -49,7 +49,12 @@ _JOIN = (
 )
 # A name spelled out comes letter by letter: "j o h n". No word fits two ways ("o" is a letter), and
 # a pause is taken whole: with either, a row of the same word would be tried in every combination.
-_LONG = "|".join(sorted((word for word in FIGURES if len(word) > 1), key=len, reverse=True))
+_TEENS = (
+    "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen zehn elf zwölf"
+    " dreizehn vierzehn fünfzehn sechzehn siebzehn achtzehn neunzehn dix onze douze treize quatorze"
+    " quinze seize diez once doce trece catorce dieci undici dodici tredici dez doze treze"
+)
+_LONG = "|".join(sorted({w for w in (*FIGURES, *_TEENS.split()) if len(w) > 1}, reverse=True))
 _SPELLED = rf"(?:(?:\b(?:[^\W_]|{_LONG})\s++){{1,30}})?"
 _LABEL = r"[^\W_][\w-]{0,62}"
 _EMAIL = re.compile(
