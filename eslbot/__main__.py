@@ -48,6 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     _call_arguments(commands.add_parser("call", help="call the listener from a stand-in switch"))
     talk = commands.add_parser("talk", help="talk with the running bot from the terminal")
     talk.add_argument("--out", type=Path, help="keep a stereo recording")
+    talk.add_argument("--microphone", action="store_true", help="speak and listen, with headphones")
     monitor.add_arguments(
         commands.add_parser("monitor", help="a synthetic call again and again, and an alarm")
     )

@@ -201,7 +201,7 @@ def _sweep(client: redis.Redis) -> None:
         client.hdel(KEY, *over)
 
 
-def _write_down(pipe: Any, what: str, key: str, order: Order, by: str) -> None:
+def _write_down(pipe: redis.client.Pipeline, what: str, key: str, order: Order, by: str) -> None:
     at = datetime.now(UTC).timestamp()
     entry = {"at": at, "what": what, "key": key, "by": by[:80], "order": order.model_dump()}
     pipe.lpush(AUDIT, json.dumps(entry))

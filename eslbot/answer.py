@@ -77,7 +77,8 @@ class Answer:
                 turn.decision = message
                 self._once_over(lambda: self._decided(message))
         elif isinstance(message, Sentence):
-            turn.sentence(message)
+            text, outside = call.private.voiced(message.text, turn.private)
+            turn.sentence(message, replace(message, text=text, outside=outside))
         elif isinstance(message, SentencesEnd):
             turn.complete()
         elif isinstance(message, Working):

@@ -84,6 +84,7 @@ def open_media(call: Call) -> None:
         max_ms=settings.max_utterance_s * 1000,
         chunk_ms=settings.audio_chunk_ms,
         pause_ms=settings.speculate_ms,
+        gate_dbfs=settings.vad_gate_dbfs,
     )
     playback = Playback(
         port.frame_bytes,

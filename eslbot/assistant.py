@@ -54,7 +54,10 @@ class Assistant:
         state = self._call.state
         if isinstance(event, SpeechStarted):
             if self._acting:
+                self._cut = None  # by the clock, before it was known: the answer goes on
                 return
+            if state is State.THINKING and self._turn and (self._turn.keyed or self._turn.typed):
+                return  # a noise would undo an entry of which no audio could be heard again
             if state in (State.SPEAKING, State.LISTENING, State.THINKING):
                 carry = self._onset()
                 self._open(keyed=False).hear(carry + event.pcm)
@@ -65,7 +68,7 @@ class Assistant:
         if isinstance(event, Heard):
             turn.hear(event.pcm)
         elif isinstance(event, Paused):
-            if not turn.ended and self._call.house.link.healthy:
+            if not turn.ended and self._call.house.link.serves(self._call.uuid):
                 turn.speculate()
         elif isinstance(event, Resumed):
             if turn.held is not None:  # heard again from its beginning, with what follows
@@ -116,6 +119,7 @@ class Assistant:
         self._await_answer()
 
     def entered(self, keys: str) -> None:
+        """See key_entry.py."""
         call = self._call
         turn = self._turn
         if turn is None or not turn.keyed or call.state is not State.HEARING:
@@ -166,7 +170,9 @@ class Assistant:
         if self._acting:
             return
         if self._call.playback.busy or self._call.state is State.SPEAKING:
-            self._cut = self._call.playback.stop(now)
+            heard = self._call.playback.stop(now)
+            # A key may come between the clock's cut and its speech: what was heard then counts.
+            self._cut = heard if self._cut is None else self._cut
 
     def _onset(self) -> bytes:
         """The caller begins: close what was going on; return audio to be heard again.
@@ -195,7 +201,7 @@ class Assistant:
         message = TurnMessage(
             call.uuid,
             self._epoch,
-            call.house.link.out,
+            call.house.link.out_for(call.uuid),
             call.bot.whole.sha,
             listen_s=call.settings.max_utterance_s * 2 + ANSWER_S,
             answer_s=ANSWER_S,

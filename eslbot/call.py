@@ -76,6 +76,7 @@ class House:
     recordings: Recordings
     traces: Traces | None = None
     last_tick: float = 0.0
+    accompanied: int = 0  # calls that went on elsewhere, and whose end is awaited
 
 
 class Call:
@@ -171,7 +172,7 @@ class Call:
     def _greet(self) -> None:
         assert self.leg is not None
         self.leg.listening = True
-        reason = self.house.link.unable()
+        reason = self.house.link.unable(self.uuid)
         if self.ai_off:
             self.to_menu(f"the assistant is off: {self.ai_off}", failed=False)
         elif reason:
@@ -329,14 +330,16 @@ class Call:
 
     def _close(self) -> None:
         """Give back what a call has while it is ours."""
-        self.leave.end("caller gone", "the connection ended")
-        self.house.link.forget(self.uuid, self.events.worker)
-        self._mailbox.no_timers()
-        if self.state is not State.ENDED:
-            self.go(call_state.Event.CLOSE)
-        self.consent.end()
-        if self.leg:
-            self.house.clock.remove(self.leg)
+        try:
+            self.leave.end("caller gone", "the connection ended")
+            self._mailbox.no_timers()
+            if self.state is not State.ENDED:
+                self.go(call_state.Event.CLOSE)
+            self.consent.end()
+        finally:  # also where one of those fails: what the others need is free again
+            self.house.link.forget(self.uuid, self.events.worker)
+            if self.leg:
+                self.house.clock.remove(self.leg)
 
     def let_go(self) -> None:
         """After run() and accompany(). Its parts know it, and it knows them: taken apart, it is

@@ -72,6 +72,10 @@ def _looks(settings: Settings, up: bool, file: Path | None, found: list[Finding]
         yield "Redis", lambda: house.other_redis(settings)
     else:
         yield "Redis", house.own_redis
+    if settings.audio_redis_url:
+        yield "audio's Redis", lambda: house.audio_redis(settings)
+    if settings.queue_redis_urls:
+        yield "queues' Redis", lambda: house.queue_redis(settings)
     yield "state", lambda: house.state_dir(settings)
     if settings.switch_esl:
         yield "switch", lambda: switch.look(settings)

@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 # What FreeSWITCH still has to say of a call that is over.
 LAST_EVENT_S = 3.0
+# Of a listener: each keeps a connection, and some 75 KB. How further ones end is not known.
+MAX_ACCOMPANIED = 1000
 
 
 class Left(Exception):
@@ -148,9 +150,12 @@ class Departure:
     def accompany(self) -> None:
         """Stay connected, also to a call that went on elsewhere, to learn how it ended."""
         here = self.how in FINISHED
-        if not here and not self._call.door.follows:
+        house = self._call.house
+        too_many = house.accompanied >= MAX_ACCOMPANIED
+        if not here and (too_many or not self._call.door.follows):
             self._call.door.close()
             return
+        house.accompanied += 1
         until = time.monotonic() + (LAST_EVENT_S if here else self._call.settings.accompany_s)
         try:
             if self._call.uuid and not here:
@@ -162,6 +167,7 @@ class Departure:
         except Exception:
             log.exception("%s: accompanied", self._call.uuid)
         finally:
+            house.accompanied -= 1
             self._call.door.close()
 
     def turn_ended(self, outcome: str, intervals_ms: Mapping[str, int]) -> None:

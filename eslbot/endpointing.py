@@ -4,6 +4,11 @@
 silence ───────────────────────▶ utterance ───────────────────────────▶ silence
   keeps preroll_ms of audio        SpeechStarted, Heard…                 SpeechEnded
                                    Paused after pause_ms of quiet, Resumed if it goes on
+
+Speech ends within a window, and the silence is long enough within one. Where the line is quiet
+(below the gate, so that nobody need ask the model), the quiet end of the last window of speech
+counts, too, and the last window of silence is not waited for: that is 32 ms sooner at the best, 16
+on average of each.
 """
 
 from __future__ import annotations
@@ -11,7 +16,13 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+import numpy as np
+
 from eslbot.vad import WINDOW_BYTES, WINDOW_MS
+
+BLOCK = 32  # samples: what is looked at for itself, in a window
+BLOCK_MS = 4
+BYTES_MS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +65,7 @@ class Endpointer:
 
     min_speech_ms may be changed at any time: more of it is wanted to interrupt the bot. So may
     silence_ms: a number takes its time.
-    pause_ms 0: no Paused.
+    pause_ms 0: no Paused. gate_dbfs: below it is silence; None: the model alone says so.
     """
 
     def __init__(
@@ -68,6 +79,7 @@ class Endpointer:
         max_ms: int,
         chunk_ms: int,
         pause_ms: int = 0,
+        gate_dbfs: float | None = None,
     ) -> None:
         self.min_speech_ms = min_speech_ms
         self._start = start
@@ -84,6 +96,9 @@ class Endpointer:
         self._in_speech = False
         self._quiet_ms = 0
         self._length_ms = 0
+        self._gate = 0.0 if gate_dbfs is None else 10 ** (gate_dbfs / 10) * 32768**2
+        self._last = b""  # the last window of speech
+        self.soon = False  # partial() may bring something about
 
     @property
     def in_speech(self) -> bool:
@@ -94,7 +109,7 @@ class Endpointer:
         self._preroll.clear()
         self._onset.clear()
         self._chunk.clear()
-        self._in_speech = self._paused = False
+        self._in_speech = self._paused = self.soon = False
         self._quiet_ms = self._length_ms = 0
 
     def window(self, pcm: bytes, probability: float) -> list[Event]:
@@ -130,30 +145,61 @@ class Endpointer:
         self._onset.clear()
         self._in_speech = True
         self._quiet_ms = 0
+        self._last = pcm
         return [SpeechStarted(audio)]
+
+    def partial(self, pcm: bytes) -> list[Event]:
+        """What has come of the next window, where `soon`: window() gets it again once it is
+        whole."""
+        length_ms = len(pcm) // BYTES_MS
+        if not length_ms or self._quiet_tail_ms(pcm) < length_ms - BLOCK_MS:
+            return []
+        return self._due(self._quiet_ms + length_ms)
 
     def _speech(self, pcm: bytes, probability: float) -> list[Event]:
         self._chunk += pcm
         self._length_ms += WINDOW_MS
         events: list[Event] = []
         if probability < self._stop:
+            if not self._quiet_ms and self._gate:
+                # Of the window before only what is quiet up to here; this one counts anyway.
+                self._quiet_ms = max(0, self._quiet_tail_ms(self._last + pcm) - WINDOW_MS)
             self._quiet_ms += WINDOW_MS
-        elif probability >= self._start:
+        else:
+            self._last = pcm
+        if probability >= self._start:
             self._quiet_ms = 0
             if self._paused:
                 self._paused = False
                 events.append(Resumed())
-        ended = self._quiet_ms >= self.silence_ms
+        return events + self._due(self._quiet_ms)
+
+    def _due(self, quiet_ms: int) -> list[Event]:
+        """What so much quiet, or so long an utterance, brings about."""
+        events: list[Event] = []
+        ended = quiet_ms >= self.silence_ms
         cut = not ended and self._length_ms >= self._max_ms
-        pauses = not self._paused and 0 < self._pause_ms <= self._quiet_ms and not (ended or cut)
-        if ended or cut or pauses or len(self._chunk) >= self._chunk_bytes:
+        pauses = not self._paused and 0 < self._pause_ms <= quiet_ms and not (ended or cut)
+        whole = len(self._chunk) >= self._chunk_bytes
+        if self._chunk and (ended or cut or pauses or whole):
             events.append(Heard(bytes(self._chunk)))
             self._chunk.clear()
         if pauses:
             self._paused = True
             events.append(Paused())
         if ended or cut:
-            events.append(SpeechEnded(self._quiet_ms, cut))
-            self._in_speech = self._paused = False
+            events.append(SpeechEnded(quiet_ms, cut))
+            self._in_speech = self._paused = self.soon = False
             self._quiet_ms = self._length_ms = 0
+            return events
+        next_ms = quiet_ms + WINDOW_MS
+        pause_soon = not self._paused and 0 < self._pause_ms <= next_ms
+        self.soon = self._gate > 0 < quiet_ms and (next_ms >= self.silence_ms or pause_soon)
         return events
+
+    def _quiet_tail_ms(self, pcm: bytes) -> int:
+        """How long it has been below the gate at its end."""
+        samples = np.frombuffer(pcm, "<i2")
+        samples = samples[len(samples) % BLOCK :].astype(np.float32).reshape(-1, BLOCK)
+        loud = np.flatnonzero(np.einsum("ij,ij->i", samples, samples) / BLOCK > self._gate)
+        return (len(samples) - 1 - int(loud[-1]) if loud.size else len(samples)) * BLOCK_MS

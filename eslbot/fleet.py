@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from eslbot.link import Link
 from workers.messages import Stage
-from workers.streams import STAGES, QueueState, queue_states
+from workers.streams import STAGES, QueueState
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,8 @@ COUNTS = {
     "breakers_opened": "Breakers that opened.",
 }
 
+STATES = ("up", "down")
+
 
 class Fleet(Collector):
     """Register it; look() asks Redis for the queues until it is killed."""
@@ -43,7 +45,7 @@ class Fleet(Collector):
     def look(self) -> None:
         while True:
             try:
-                self._queues = queue_states(self._client)
+                self._queues = self._link.queue_states()
             except redis.RedisError:
                 self._queues = {}  # nothing is known: better no figure than an old one
             gevent.sleep(LOOK_AT_QUEUES_S)
@@ -54,8 +56,27 @@ class Fleet(Collector):
         lost = GaugeMetricFamily(
             "eslbot_redis_writes_lost", "Writes that never reached Redis, since the start."
         )
-        lost.add_metric([], float(self._link.lost))
-        yield from (up, lost, *self._workers(), *self._waiting())
+        lost.add_metric([], float(self._link.all_lost))
+        yield from (up, lost, *self._parts(), *self._workers(), *self._waiting())
+
+    def _parts(self) -> Iterable[GaugeMetricFamily]:
+        masters = GaugeMetricFamily(
+            "eslbot_audio_masters",
+            "Masters of the audio's Redis Cluster, as this listener finds them.",
+            labels=["state"],
+        )
+        if self._link.lanes:
+            for state, count in zip(STATES, self._link.lanes.masters(), strict=True):
+                masters.add_metric([state], count)
+        queues = GaugeMetricFamily(
+            "eslbot_queue_shards",
+            "Redis with queues, where there are several, as this listener finds them.",
+            labels=["state"],
+        )
+        if self._link.shards:
+            for state, count in zip(STATES, self._link.shards.healthy(), strict=True):
+                queues.add_metric([state], count)
+        yield from (masters, queues)
 
     def _workers(self) -> Iterable[GaugeMetricFamily]:
         workers = GaugeMetricFamily("eslbot_workers", "Living workers.", labels=["stage"])

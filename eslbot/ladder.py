@@ -78,7 +78,7 @@ class Climb:
             self._budget("llm", ladder.budget.first_sentence_ms / 1000)
         if self._turn.sentences:
             self._budget("tts", ladder.budget.audio_ms / 1000)
-        if not call.house.link.healthy:
+        if not call.house.link.serves(call.uuid):
             self.on_redis(False)
 
     def stop(self) -> None:
@@ -278,7 +278,7 @@ class Climb:
             self._call.timer("no redis", in_s, self._without_redis)
 
     def _without_redis(self) -> None:
-        if not self._call.house.link.healthy:
+        if not self._call.house.link.serves(self._call.uuid):
             self._fail("Redis is away")
 
     def _fail(self, reason: str) -> None:

@@ -12,7 +12,7 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import gevent
@@ -21,10 +21,13 @@ from gevent.event import Event
 
 from eslbot import ai_off
 from eslbot.chaos import live as chaos
+from eslbot.lanes import Lanes
 from eslbot.outbox import Outbox
+from eslbot.shards import Shards
 from eslbot.transfer_caps import TransferCaps
 from workers import streams
 from workers.bot import Bot
+from workers.cluster import Cluster
 from workers.messages import Audio, Cancel, Message, MessageError, Stage, Turn, decode
 from workers.wire import Pipe, Wire
 
@@ -55,8 +58,9 @@ OnMessage = Callable[[int, int, Message], None]
 
 
 class Link:
-    """bots(): those that are served. on_health(healthy): called each time that Redis stops
-    working, or works again."""
+    """bots(): those that are served. on_health(healthy, concerns): called each time that Redis
+    stops working, or works again; concerns(call): whether this call's does. audio: where turns'
+    streams lie, queues: where those of jobs do, if not with all the rest."""
 
     def __init__(
         self,
@@ -64,8 +68,10 @@ class Link:
         listener: str,
         bots: Callable[[], Iterable[Bot]],
         ttl_s: int,
-        on_health: Callable[[bool], None],
+        on_health: Callable[[bool, Callable[[str], bool]], None],
         records_backlog: int = 0,
+        audio: Cluster | None = None,
+        queues: Sequence[redis.Redis] = (),
     ) -> None:
         self.out = streams.out_key(listener)
         self.healthy = False
@@ -82,27 +88,48 @@ class Link:
         self._ttl_s = ttl_s
         self._on_health = on_health
         self._listener = listener
-        self._waiting: list[Callable[[Any], object]] = []
+        self._waiting: list[Callable[[Pipe], object]] = []
         self._urgent = Event()
         self._handlers: dict[str, OnMessage] = {}
         self._last: bytes | str = b"0"
         self._running = True
         self._tasks: list[gevent.Greenlet] = []
         self._look_now = Event()
+        self.shards = Shards(queues) if queues else None
+        self.lanes: Lanes | None = None
+        if audio is not None:
+            self.lanes = Lanes(audio, listener, ttl_s, self._hand_out, on_health)
 
     def start(self) -> None:
         self._tasks = [gevent.spawn(t) for t in (self._write, self._read, self._keep)]
+        for others in (self.lanes, self.shards):
+            if others:
+                others.start()
 
     def stop(self) -> None:
         """Write what waits, one second at the most, and end."""
         self._running = False
+        for others in (self.lanes, self.shards):
+            if others:
+                others.stop()
         gevent.joinall(self._tasks, timeout=1.0)
         gevent.killall(self._tasks)
         with contextlib.suppress(redis.RedisError):
             self._client.delete(self.out, streams.listener_key(self._listener))
 
+    def queue_states(self) -> dict[Stage, streams.QueueState]:
+        """Waits for Redis. Raises redis.RedisError."""
+        return self.shards.states() if self.shards else streams.queue_states(self._client)
+
+    @property
+    def all_lost(self) -> int:
+        """Writes that never reached any Redis."""
+        return self.lost + sum(o.lost for o in (self.lanes, self.shards) if o)
+
     def ready(self, stage: str, bots: Iterable[Bot]) -> bool:
         """Whether for each of these bots a worker of this stage is there and has got ready."""
+        if self.shards and not self.shards.usable(stage):
+            return False
         have = {sha for worker in self.workers[stage] for sha in worker["ready"]}
         return all(bot.sha in have for bot in bots)
 
@@ -112,12 +139,24 @@ class Link:
 
     def able(self, stage: str) -> bool:
         """Whether some worker of this stage is there with an engine that is not known to fail."""
+        if self.shards and not self.shards.usable(stage):
+            return False
         return any(any(worker["usable"]) for worker in self.workers[stage])
 
-    def unable(self) -> str:
-        """ "" or why no turn could be answered now."""
+    def out_for(self, call: str) -> str:
+        """The stream on which workers answer its next turn."""
+        return self.lanes.out(call) if self.lanes else self.out
+
+    def serves(self, call: str) -> bool:
+        """Whether the Redis that its turns need is known to work."""
+        return self.healthy and (self.lanes is None or self.lanes.healthy(call))
+
+    def unable(self, call: str = "") -> str:
+        """ "" or why no turn, or none of this call, could be answered now."""
         if not self.healthy:
             return "Redis is away"
+        if self.lanes and not self.lanes.healthy(call):
+            return "the audio's Redis is away"
         absent = [stage for stage in streams.STAGES if not self.able(stage)]
         return f"nobody serves {', '.join(absent)}" if absent else ""
 
@@ -146,10 +185,14 @@ class Link:
 
     def dispatch(self, turn: Turn, stage: Stage) -> bool:
         """Put a stage's job on its queue. False: Redis is known not to work."""
+        if self.shards:
+            return self.shards.dispatch(turn, stage)
         return self._put(lambda pipe: streams.enqueue(pipe, turn, stage), urgent=True)
 
     def feed(self, turn: Turn, stage: Stage, message: Message) -> bool:
         """Append to a stage's input."""
+        if self.lanes:
+            return self.lanes.feed(turn, stage, message)
         urgent = not isinstance(message, Audio | Cancel)
         return self._put(
             lambda pipe: streams.feed(pipe, turn, stage, message, self._ttl_s), urgent=urgent
@@ -162,7 +205,7 @@ class Link:
         entry = {"at": f"{time.time():.3f}", "what": what, "fields": json.dumps(fields)}
         key = streams.log_key(call)
 
-        def write(pipe: Any) -> None:
+        def write(pipe: Pipe) -> None:
             pipe.xadd(key, entry, maxlen=streams.MAX_LOG_ENTRIES, approximate=True)
             pipe.expire(key, LOG_TTL_S)
             if what == "call":
@@ -180,11 +223,11 @@ class Link:
         at = f"{since:.3f}"
         self._put(lambda pipe: pipe.eval(FORGET_HEARD, 1, streams.log_key(call), at))
 
-    def put(self, write: Callable[[Any], object]) -> None:
+    def put(self, write: Callable[[Pipe], object]) -> None:
         """Write something else; it gets the pipeline."""
         self._put(write)
 
-    def _put(self, write: Callable[[Any], object], urgent: bool = False) -> bool:
+    def _put(self, write: Callable[[Pipe], object], urgent: bool = False) -> bool:
         """What is not urgent goes with what is, or GATHER_S later; the order stays."""
         if len(self._waiting) >= MAX_WAITING:
             self.lost += 1
@@ -307,7 +350,7 @@ class Link:
                 if not self.healthy:
                     log.info("Redis answers")
                     self.healthy = True
-                    self._on_health(True)
+                    self._on_health(True, _all)
             self._look_now.clear()
             self._look_now.wait(KEEP_EVERY_S if self.healthy else 0.3)
 
@@ -316,10 +359,15 @@ class Link:
         if was:
             log.error("Redis fails: %s", streams.plain(error))
             self._look_now.set()
-            self._on_health(False)
+            self._on_health(False, _all)
 
 
-def _nothing(_: Any) -> None:
+def _all(_: str) -> bool:
+    """The Redis that every call needs."""
+    return True
+
+
+def _nothing(_: Pipe) -> None:
     """Writes nothing."""
 
 

@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,7 @@ from eslbot.server import Server, ServerError
 from eslbot.session import Session
 from eslbot.switch_load import SwitchLoad, parse
 from eslbot.vad import Vad
-from workers import streams
+from workers import cluster, queues, streams
 from workers.bot import Bot
 from workers.retry_budget import RetryBudget
 from workers.settings import Settings
@@ -56,6 +57,8 @@ LOOK_AT_WORKERS_S = 0.2
 LOOK_AT_SWITCH_S = 2.0
 LOOK_AT_PROMOTED_S = 2.0
 HEDGE_PERCENT = 10
+QUEUE_CONNECTIONS = 4
+AUDIO_CONNECTIONS = 8  # to each master; four wait there at once, others are sent on from elsewhere
 TRANSLATIONS_AGAIN_S = 60.0  # until phrases in another language are tried once more
 # New objects until the youngest are looked at, then all. A call that has ended needs no collector
 # (Call.let_go): this is for what little else knows itself, tracebacks for instance.
@@ -82,6 +85,8 @@ class Listener:
             settings.stream_ttl_s,
             self._on_health,
             settings.records_backlog if settings.records == "on" else 0,
+            cluster.connect(settings, AUDIO_CONNECTIONS),
+            queues.connect(settings, timeout_s, QUEUE_CONNECTIONS),
         )
         self._link.about = self._about
         self._fleet = Fleet(self._link, self._client)
@@ -240,7 +245,7 @@ class Listener:
             "name": self._served.now.bot.name,
             "not_ready": self._not_ready(),
             "lag_ms": round(self._house.clock.lag_s * 1000, 1),
-            "lost": self._link.lost,
+            "lost": self._link.all_lost,
             "switch": asdict(load) if load else None,
         }
 
@@ -250,9 +255,10 @@ class Listener:
         self._house.last_tick = now
         self._accounts.lag.observe(late_s)
 
-    def _on_health(self, healthy: bool) -> None:
+    def _on_health(self, healthy: bool, concerns: Callable[[str], bool]) -> None:
         for call in list(self._calls):
-            call.events.redis(healthy)
+            if concerns(call.uuid):
+                call.events.redis(healthy)
 
     def _look_at_workers(self) -> None:
         """A worker that misses its heart beat twice is dead; its turns go to others at once."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from eslbot import transfers
 from eslbot.ivr import Menu, Resume, Step, Transfer
 from workers import secret_slots
 
@@ -29,13 +30,18 @@ class MenuRun:
         call = self._call
         if not call.house.prompts.complete(call.bot):
             call.bot = call.bot.whole  # rather in another language than not at all
-        self._menu = Menu(call.bot, call.dialog, may_resume=not call.ai_off)
+        self._menu = Menu(
+            call.bot,
+            call.dialog,
+            may_resume=not call.ai_off,
+            gap_ms=call.settings.dtmf_gap_ms,
+        )
         self._do(self._menu.start(), announce)
 
     def key(self, digit: str) -> None:
         if self._menu is None:
             return
-        if self._menu.resumes(digit) and self._call.house.link.unable():
+        if self._menu.resumes(digit) and self._call.house.link.unable(self._call.uuid):
             self._nothing()  # who would answer there?
         else:
             self._do(self._menu.digit(digit))
@@ -60,7 +66,7 @@ class MenuRun:
         prompts += step.prompts
         if isinstance(step.done, Transfer):
             target = step.done.destination
-            prompts.append(call.bot.destinations[target].say)
+            prompts += transfers.announced(call, target)
             self._menu = None
             self._say(prompts, lambda: call.leave.transfer(target, "menu"))
         elif isinstance(step.done, Resume):

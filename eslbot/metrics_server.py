@@ -7,11 +7,21 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from gevent.pywsgi import WSGIServer
+from gevent.pool import Pool
+from gevent.pywsgi import WSGIHandler, WSGIServer
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 log = logging.getLogger(__name__)
+
+MAX_CONNECTIONS = 64
+REQUEST_S = 15.0  # for one request, or between two on a connection
+
+
+class _Handler(WSGIHandler):  # type: ignore[misc]
+    def handle(self) -> None:
+        self.socket.settimeout(REQUEST_S)
+        super().handle()
 
 
 class MetricsServer:
@@ -29,7 +39,10 @@ class MetricsServer:
         self._registry = registry
         self._not_ready = not_ready
         self._bot = bot
-        self._server = WSGIServer((host, port), self._answer, log=None, error_log=log)
+        self._server = WSGIServer(
+            (host, port), self._answer, log=None, error_log=log, handler_class=_Handler,
+            spawn=Pool(MAX_CONNECTIONS),
+        )  # fmt: skip
 
     def start(self) -> None:
         self._server.start()

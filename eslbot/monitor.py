@@ -17,6 +17,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from eslbot.first_call import RECORDINGS, BadCall, NoListener, bot_of, dial
 from eslbot.prompts import read_wav
@@ -49,11 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--every-s", type=_seconds, default=300, help="(%(default)s)")
     parser.add_argument("--once", action="store_true", help="one call, and end")
-    parser.add_argument("--max-wait-ms", type=int, default=1500,
+    parser.add_argument("--max-wait-ms", type=_milliseconds, default=1500,
                         help="alarm when a caller waits longer (%(default)s)")  # fmt: skip
     parser.add_argument("--wav", type=Path, default=RECORDINGS / "hours.wav",
                         help="the question, 8 kHz mono 16 bit (when are you open)")  # fmt: skip
-    parser.add_argument("--alarm-url", metavar="URL",
+    parser.add_argument("--alarm-url", metavar="URL", type=_url,
                         help="where a round that went wrong is posted, as JSON")  # fmt: skip
     parser.add_argument("--json", action="store_true", help="a JSON object for each round")
     parser.add_argument("--no-drill", action="store_true", help="leave the DTMF menu alone")
@@ -63,6 +64,23 @@ def _seconds(text: str) -> int:
     if not text.isdigit() or not 5 <= int(text) <= 86400:
         raise argparse.ArgumentTypeError("5 to 86400")
     return int(text)
+
+
+def _milliseconds(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or not 100 <= int(text[:9]) <= 60_000:
+        raise argparse.ArgumentTypeError("100 to 60000")
+    return int(text)
+
+
+def _url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        good = False
+    if not good:
+        raise argparse.ArgumentTypeError("neither http://HOST... nor https://HOST...")
+    return text
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -158,5 +176,5 @@ def _alarm(url: str, done: Round) -> None:
 
     try:
         httpx.post(url, json=asdict(done), timeout=TOLD_WITHIN_S).raise_for_status()
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         print(f"eslbot monitor: the alarm was not taken: {type(error).__name__}", file=sys.stderr)

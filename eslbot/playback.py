@@ -6,7 +6,7 @@ ahead of time, and an interruption costs just those.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 RATE = 8000
@@ -54,7 +54,7 @@ class Playback:
         self._frame_bytes = size
         self._frame_s = size / 2 / RATE
         self._ahead_s = self._lead * self._frame_s - 1e-6
-        self._nothing = bytes(size)
+        self._nothing = (bytes(size),)
 
     @property
     def busy(self) -> bool:
@@ -84,6 +84,10 @@ class Playback:
         """More speech of the last sentence. Raises PlaybackFull."""
         if self._kept + len(pcm) > self._max_bytes:
             raise PlaybackFull(f"over {self._max_bytes // 2 // RATE} s of speech")
+        if not pcm:
+            return  # a new attempt's, all of which was there before; its sentence may be over
+        if not self._queue:  # it was cut off, and goes on all the same: see acting.py
+            self.sentence("")
         self._kept += len(pcm)
         self._queue[-1].pcm += pcm
 
@@ -118,20 +122,22 @@ class Playback:
             frames.append(frame)
         return frames
 
-    def silence(self, now: float) -> list[bytes]:
+    def silence(self, now: float) -> Sequence[bytes]:
         """The frames of silence that are due while there is nothing to say, without any lead.
 
         Ours has to be the only voice on the channel: FreeSWITCH's own silence
         (send_silence_when_idle) is written beside our frames, and at an unlucky phase in place
         of them, so that the caller hears nothing.
         """
-        frames: list[bytes] = []
-        if self._next_at < now - PAUSE_S:
-            self._next_at = now
-        while self._next_at - now < LATE_S:
-            self._next_at += self._frame_s
-            frames.append(self._nothing)
-        return frames
+        count = 0
+        at = self._next_at
+        if at < now - PAUSE_S:
+            at = now
+        while at - now < LATE_S:
+            at += self._frame_s
+            count += 1
+        self._next_at = at
+        return self._nothing if count == 1 else self._nothing * count
 
     def _take(self) -> bytes | None:
         head = self._queue[0]

@@ -138,7 +138,7 @@ class Prompts:
         self._epoch = max(self._epoch + 1, int(time.time()))
         # A name of its own: two renderings may go on at once.
         name = f"prompts-{listener}-{self._epoch}"
-        return Turn(name, self._epoch, link.out, whole.sha, RENDER_S, RENDER_S,
+        return Turn(name, self._epoch, link.out_for(name), whole.sha, RENDER_S, RENDER_S,
                     voice.language, level=level)  # fmt: skip
 
     def _render(self, link: Link, engine: str, turn: Turn, texts: list[str]) -> str:

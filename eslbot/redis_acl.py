@@ -25,6 +25,8 @@ CONNECTION = "+ping +select +client|setinfo +client|setname"
 SCRIPTS = (
     "+eval +evalsha +script|load +script|exists +time +hget +hmget +hset +hincrby +hexists +hdel"
 )
+# Where turns' streams lie on a Redis Cluster, whose nodes have the same file.
+CLUSTER = "+cluster|slots +asking"
 TURNS = "~eslbot:{* ~eslbot:out:* ~eslbot:bot:* ~eslbot:worker:* ~eslbot:alive:*"
 SHARED = "~eslbot:breaker:* ~eslbot:chaos*"
 RULES = {
@@ -33,19 +35,19 @@ RULES = {
         "~eslbot:variant:* ~eslbot:transfers:*",
         "~eslbot:ai-off",
         *(f"~rq:queue:{stage}" for stage in STAGES), "~rq:queues ~rq:job:*",
-        CONNECTION, SCRIPTS, "+info|server +info|memory",  # `eslbot check` asks
+        CONNECTION, SCRIPTS, CLUSTER, "+info|server +info|memory",  # `eslbot check` asks
         "+get +set +mget +del +expire +scan +sadd +xadd +xread +xtrim +xlen +xrange +xdel",
         "+rpush +lpush +ltrim +lrange +llen +lindex +hgetall +zadd",
         "+zcard +zremrangebyscore +zremrangebyrank +pexpire",
     ],
     WORKER: [
-        TURNS, SHARED, "~eslbot:probed:* ~rq:* &rq:pubsub:*",
+        TURNS, SHARED, "~eslbot:probed:* ~eslbot:queues:* ~rq:* &rq:pubsub:*",
         "~eslbot:speech:* ~eslbot:speeches ~eslbot:speaking-ahead",
         # RQ's maintenance uses these types in many ways; SORT, which is in them, reads any key.
         "+@hash +@list +@set +@sortedset -@dangerous",
-        CONNECTION, SCRIPTS, "+info|server +multi +exec +discard +watch +unwatch",
-        "+get +set +mget +del +exists +expire +pexpire +persist +ttl +pttl +scan +xadd +xread",
-        "+subscribe +unsubscribe",
+        CONNECTION, SCRIPTS, CLUSTER, "+info|server +multi +exec +discard +watch +unwatch",
+        "+get +set +mget +incrby +del +exists +expire +pexpire +persist +ttl +pttl +scan",
+        "+xadd +xread +subscribe +unsubscribe",
     ],
     RECORDER: [
         "~eslbot:records ~eslbot:records:refused ~eslbot:bot:* ~eslbot:variant:*", CONNECTION,

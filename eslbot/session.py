@@ -46,6 +46,14 @@ UNWANTED = tuple(
 )
 # Of those that are left, what only a call in our hands needs.
 NEEDED = ("CHANNEL_ANSWER", "CHANNEL_EXECUTE_COMPLETE", "CHANNEL_UNPARK", "DTMF")
+# Of the latest event's headers, what is asked for later; all of them are some 15 kB.
+OF_CHANNEL = (
+    "Answer-State",
+    "Channel-Read-Codec-Name",
+    "Channel-Read-Codec-Rate",
+    "FreeSWITCH-IPv4",
+    "FreeSWITCH-IPv6",
+)
 
 
 class SessionError(DoorError):
@@ -130,7 +138,7 @@ class Session(OutboundSession):  # type: ignore[misc]
 
     def _take_event(self, event: Event) -> None:
         if "Answer-State" in event:
-            self.headers = event
+            self.headers = {name: event[name] for name in OF_CHANNEL if name in event}
         if event.get("Event-Name") == "CHANNEL_EXECUTE_COMPLETE":
             waiting = self._completions.pop(event.get("Application-UUID", ""), None)
             if waiting is not None:

@@ -2,17 +2,20 @@
 
 What is typed is spoken to the bot by a synthesised voice, keys are pressed with a slash, and what
 each side says and hears is printed as it happens. It is a call like any other: barge-in included,
-an empty line waits.
+an empty line waits. With --microphone one speaks and listens; a loudspeaker that the microphone
+hears would interrupt the bot.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 
 import gevent
 
 from eslbot.first_call import KEYS, BadCall, NoListener, bot_of, dial, redis_of, speak, tell
+from eslbot.sound_card import NoSoundCard, SoundCard
 from eslbot.switch.channel import Channel
 from workers.settings import Settings
 
@@ -21,20 +24,32 @@ HELP = "Type what you want to say; /42# presses keys; an empty line waits; Ctrl-
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """0: the call was ended by the caller, or went on to somebody. 2: there is no listener."""
+    """0: the call was ended by the caller, or went on to somebody. 2: there is no listener, or no
+    microphone."""
     try:
-        bot = bot_of(settings)
-        client = redis_of(settings)
-        call = dial(settings, bot, {})
-    except (BadCall, NoListener) as error:
+        with SoundCard() if arguments.microphone else contextlib.nullcontext() as card:
+            return _talk(arguments, settings, card)
+    except (BadCall, NoListener, NoSoundCard) as error:
         print(f"eslbot talk: {error}", file=sys.stderr)
         return 2
+
+
+def _talk(arguments: argparse.Namespace, settings: Settings, card: SoundCard | None) -> int:
+    bot = bot_of(settings)
+    client = redis_of(settings)
+    call = dial(settings, bot, {})
     print(HELP, flush=True)
     telling = gevent.spawn(tell, call, client)
+    carrying = gevent.spawn(card.carry, call) if card else None
     # Typing must not stop the call's clock: the terminal is read by a thread.
     lines = gevent.spawn(_lines, call)
-    call.wait_for(lambda: call.where != "socket" or lines.dead, 24 * 3600)
+    over = lambda: call.where != "socket" or lines.dead or (carrying and carrying.dead)  # noqa: E731
+    call.wait_for(over, 24 * 3600)
     lines.kill(block=False)
+    if carrying and isinstance(carrying.exception, NoSoundCard):
+        telling.kill()
+        call.hangup()
+        raise carrying.exception
     call.sleep(0.5)
     telling.kill()
     print(f"the call is at {call.where}" if call.where != "socket" else "hung up")

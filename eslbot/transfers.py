@@ -13,6 +13,7 @@ to live for a caller to come back.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import time
@@ -102,6 +103,13 @@ def route(call: Call, destination: str) -> Route:
     return Route(other.destination, (*busy, *other.say))
 
 
+def announced(call: Call, destination: str) -> tuple[str, ...]:
+    """What the menu says before it sends a caller there; nothing where it is closed, of which he
+    is told instead."""
+    here = route_at(call.bot, destination, datetime.now(UTC)).destination == destination
+    return (call.bot.destinations[destination].say,) if here else ()
+
+
 def turned_away(call: Call, say: tuple[str, ...], then: Callable[[], None]) -> None:
     """Say why, and go on."""
     if call.state is State.SPEAKING:
@@ -141,7 +149,8 @@ class Whisper:
         told = summary(call.bot, call.dialog.intent, call.dialog.slots)
         words = whisper(text, {"intent": title.replace("_", " "), "summary": told})
         link = call.house.link
-        turn = Turn(self._name, 1, link.out, call.bot.whole.sha, WHISPER_S, WHISPER_S,
+        out = link.out_for(self._name)
+        turn = Turn(self._name, 1, out, call.bot.whole.sha, WHISPER_S, WHISPER_S,
                     call.bot.language)  # fmt: skip
         link.register(self._name, self._on_message)
         call.timer("whisper", WHISPER_S, lambda: self._end(""))
@@ -164,9 +173,8 @@ class Whisper:
             return
         try:
             write_wav(path, bytes(self._pcm))
-            for old in self._folder.glob("whisper-*"):
-                if time.time() - old.stat().st_mtime > KEEP_WHISPERS_S:
-                    old.unlink(missing_ok=True)
+            path.chmod(0o640)  # FreeSWITCH reads it, by the folder's group
+            _tidy(self._folder)
         except OSError as error:
             log.warning("%s: no whisper: %s", self._call.uuid, error.strerror)
             self._end("")
@@ -185,6 +193,14 @@ class Whisper:
         self._call.no_timer("whisper")
         self._call.house.link.forget(self._name, self._on_message)
         done(path)
+
+
+def _tidy(folder: Path) -> None:
+    """Delete whispers that nobody waits for any more."""
+    for old in folder.glob("whisper-*"):
+        with contextlib.suppress(FileNotFoundError):  # another listener was first
+            if time.time() - old.stat().st_mtime > KEEP_WHISPERS_S:
+                old.unlink()
 
 
 def came_back(call: Call) -> str | None:

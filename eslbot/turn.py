@@ -98,6 +98,7 @@ class Turn:
     opened_at: float = 0.0  # by the time of day
     decision: Decision | None = None
     sentences: dict[int, str] = field(default_factory=dict)
+    _voiced: dict[int, Sentence] = field(default_factory=dict)  # the same, as the voice has them
     sentence_count: int | None = None  # once the answer is complete
     speaking: int | None = None  # the sentence whose audio comes in
     received: int = 0  # bytes of it
@@ -155,8 +156,13 @@ class Turn:
         attempt = Attempt(len(work.attempts), level)
         if stage == "tts":
             at = self.speaking if self.speaking is not None else 0
-            said = said[:at]
+            # Of a sentence that is all there nothing is wanted: another voice has another length.
+            over = max(one.next_piece[0] for one in work.attempts)
             attempt.next_piece, attempt.skip = (at, 0), self.received
+            if over > at:
+                at = over
+                attempt.next_piece, attempt.skip = (at, 0), 0
+            said = said[:at]
         work.attempts.append(attempt)
         work.chosen = None
         message = dataclasses.replace(
@@ -194,9 +200,8 @@ class Turn:
             elif stage == "llm" and self.heard is not None:
                 self._feed_heard()
             elif stage == "tts":
-                for index in sorted(self.sentences):
-                    sentence = Sentence(index, self.sentences[index])
-                    self.link.feed(self.message, "tts", sentence)
+                for index in sorted(self._voiced):
+                    self.link.feed(self.message, "tts", self._voiced[index])
                 if self.sentence_count is not None:
                     self.link.feed(self.message, "tts", SentencesEnd(self.sentence_count))
 
@@ -243,11 +248,12 @@ class Turn:
         final = Final(self.heard or "", sure, self.keyed, self.private)
         self.link.feed(self.message, "llm", final)
 
-    def sentence(self, message: Sentence) -> None:
-        """On to the voice."""
+    def sentence(self, message: Sentence, voiced: Sentence) -> None:
+        """On to the voice; voiced: as it is to say it."""
         self.times.first_sentence = self.times.first_sentence or time.monotonic()
         self.sentences[message.index] = message.text
-        self.link.feed(self.message, "tts", message)
+        self._voiced[message.index] = voiced
+        self.link.feed(self.message, "tts", voiced)
 
     def complete(self) -> None:
         """There are no more sentences."""
@@ -259,6 +265,9 @@ class Turn:
         if self.outcome is not None:
             return False
         self.outcome = outcome
+        self.pcm = bytearray()  # the turn stays until the next one, its audio need not
+        if self.held:
+            self.held.clear()  # what is to be done holds the turn
         self._cancel()
         return True
 

@@ -1,14 +1,35 @@
-"""A bot whose intents act on the example company's systems, for tests."""
+"""A bot whose intents act on the example company's systems, and those systems, for tests."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from eslbot.examples.backend import Backend
+from eslbot.examples.records import Records
 from tests.conftest import ENERGY
 from workers.bot import Bot, load
+
+MONDAY = date(2026, 11, 23)
+
+
+@contextmanager
+def backend() -> Iterator[Backend]:
+    """The systems, serving, as they are on MONDAY."""
+    with Backend(Records(MONDAY)) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join(5)
 
 
 def definition(url: str, **changes: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What tests share: a real Redis of their own, free ports, and waiting for events."""
+"""What tests share: a real Redis and databases of their own, free ports, waiting for events."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 import redis
+from sqlalchemy import text
 
+from eslbot.records.seal import Seal
+from eslbot.records.store import Store
 from eslbot.rig.house import RedisProcess as RedisServer
 from eslbot.rig.house import free_port
+from tests import postgres
 from workers.bot import Bot, load
 
 __all__ = ["ENERGY", "RedisServer", "free_port", "wait_until"]
@@ -58,3 +62,30 @@ def client(shared_redis: RedisServer) -> Iterator[redis.Redis]:
 def energy() -> Bot:
     """The example bot."""
     return load(ENERGY)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    yield from postgres.server(tmp_path_factory.mktemp("postgres"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def records_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database for records, of each kind that there may be."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'records.sqlite3'}"
+    found: str = request.getfixturevalue("postgres_url")
+    store = Store(found)
+    with store.engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
+    store.close()
+    return found
+
+
+@pytest.fixture
+def store(records_url: str) -> Iterator[Store]:
+    """Records, none yet."""
+    one = Store(records_url, Seal([], b"p" * 32))
+    yield one
+    one.close()

@@ -4,6 +4,7 @@ modules' side of the WebSocket."""
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from collections import deque
 from pathlib import Path
@@ -54,10 +55,8 @@ class ModuleMedia:
         self._channel.write_file(sound, "fork" if message["type"] == "playAudio" else "stream")
 
     def send(self, frame: bytes) -> None:
-        try:
+        with contextlib.suppress(Exception):  # the other side has closed: the call goes on
             self.web.send(BytesMessage(frame))
-        except Exception:
-            self._channel.ws_gone = True
 
     def take(self) -> bytes:
         if self.playing:
@@ -80,7 +79,6 @@ class ModuleChannel(Channel):
         super().__init__(Dialplan([f"127.0.0.1:{port}"]), variables=variables)
         self.frames_back = frames_back
         self.messages: list[dict[str, Any]] = []
-        self.ws_gone = False
         self.broken = 0  # how often uuid_break stopped something
         self._folder = folder
         self._count = 0

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import wave
 from collections.abc import Iterator
-from datetime import date
 
 import pytest
 import yaml
 
 from eslbot.examples.backend import Backend
-from eslbot.examples.records import Records
 from eslbot.switch.caller import Caller, Keys, Say
 from eslbot.switch.channel import Channel
 from tests import acting_bot
@@ -20,14 +17,8 @@ from tests.house import PATIENT, House, recording, until
 
 @pytest.fixture(scope="module")
 def backend() -> Iterator[Backend]:
-    with Backend(Records(date(2026, 11, 23))) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join(5)
+    with acting_bot.backend() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ def test_all_parts_are_measured_beside_their_floors(tmp_path, capsys):
     told = json.loads(out.read_text())["parts"]
     names = [one["name"] for one in told]
     for start in ("clock's tick", "VAD, batch of 64", "XADD", "dispatch", "parsing of an event",
-                  "intent matcher", "a session's command"):  # fmt: skip
+                  "intent matcher", "a session's command", "speech"):  # fmt: skip
         assert any(name.startswith(start) for name in names), start
     for one in told:
         for cost in (one["cost"], one["floor_cost"]):

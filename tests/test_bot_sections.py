@@ -37,7 +37,6 @@ variants:
       phrases: {goodbye: See you.}
       answers: {status: "{order} is {orders.state}."}
 """
-FIRST = GOOD.count("\n") + 1
 
 
 def at(text: str) -> int:

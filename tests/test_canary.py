@@ -54,7 +54,6 @@ SAID_MAIL = "write to quentin dot canary at mailfinch dot com"
 SAID_PARTS = ("double five double five double five double five",
               "double five double five double four double four")  # fmt: skip
 CARDS = ("4242424242424242", "5555555555554444")
-MAIL = "quentin.canary@mailfinch.com"
 WORDS = "Kingfishers are open all day."  # by the model
 PROVIDERS_OWN = "secret-of-the-provider"  # in the body of its errors
 

@@ -25,6 +25,7 @@ from workers.llm.moods import Mood, labelled, mood
 from workers.llm.openai import OpenAiLlm
 from workers.llm.router import RoutedLlm
 from workers.messages import Decision, DialogState
+from workers.sentences import SentenceSplitter
 from workers.settings import load as load_settings
 
 RULES = {
@@ -307,6 +308,16 @@ def test_marks_may_be_cut_anywhere(size: int) -> None:
     found = "".join(marks.feed(text[at : at + size]) for at in range(0, len(text), size))
     assert (found + marks.flush()).strip() == "Yes, at six. Or [maybe] [not."
     assert marks.cited == [1, 2, 3]
+
+
+def test_a_sentence_that_is_over_is_not_held_back() -> None:
+    marks, splitter = Marks(lambda one: False), SentenceSplitter()
+    said = [
+        splitter.feed(marks.feed(word)) for word in ("We ", "are ", "open [1]. ", "[2] ", "Bye")
+    ]
+    assert said == [[], [], ["We are open."], [], []]
+    assert splitter.feed(marks.flush()) + splitter.flush() == ["Bye"]
+    assert marks.cited == [1, 2]
 
 
 def test_a_bracket_that_does_not_close_is_held_back_only_so_long() -> None:

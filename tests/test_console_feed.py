@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 import redis
+from sqlalchemy import update
 
 from eslbot.console import feed as feeds
 from eslbot.console import health
 from eslbot.console.archive import Archive, told_again
 from eslbot.console.feed import Feed, TooMany
 from eslbot.console.story import Summary
-from eslbot.records import schema
+from eslbot.media import recording
+from eslbot.records import read, schema
 from eslbot.records.store import Store
 from tests.conftest import wait_until
 from workers import streams
@@ -217,8 +219,6 @@ def test_a_kept_call_is_told_again_in_its_order(kept: Archive):
 
 
 def test_that_a_call_was_read_is_written_down(kept: Archive, tmp_path: Path):
-    from eslbot.records import read
-
     kept.call("old", "the console, from ::1")
     store = Store.of(Settings(state_dir=str(tmp_path)))
     assert (
@@ -288,3 +288,19 @@ def test_half_written_things_do_no_harm(client: redis.Redis):
     client.hset("eslbot:breaker:x", "until", "soon")
     found = health.look(client, 0.0)
     assert found["queues"][0] == {"name": "stt", "jobs": 1, "age_s": 0.0}
+
+
+def test_each_who_hears_a_recording_is_written_down_once(kept: Archive, tmp_path: Path):
+    """A player asks for it piece by piece; another listener is another one."""
+    name = f"{'0' * 32}.wav"
+    sounds = recording.folder(Settings(state_dir=str(tmp_path)))
+    sounds.mkdir()
+    (sounds / name).write_bytes(recording.header(4) + bytes(4))
+    store = Store.of(Settings(state_dir=str(tmp_path)))
+    with store.begin() as connection:
+        connection.execute(update(schema.calls).values(recording=name))
+    for who in ("a", "a", "b", "a"):
+        assert kept.audio("old", who) == recording.header(4) + bytes(4)
+    heard = [row["who"] for row in read.audit(store) if row["what"] == "listened"]
+    assert sorted(heard) == ["a", "b"]
+    store.close()

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
-from threading import Thread
 
 import httpx
 import pytest
 
 from eslbot.examples.backend import Backend
 from eslbot.examples.records import Records
-
-MONDAY = date(2026, 11, 23)
+from tests import acting_bot
+from tests.acting_bot import MONDAY
 
 
 @pytest.fixture
 def backend() -> Iterator[Backend]:
-    with Backend(Records(MONDAY)) as server:
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join(5)
+    with acting_bot.backend() as server:
+        yield server
 
 
 @pytest.fixture

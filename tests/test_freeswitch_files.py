@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from eslbot.freeswitch import generate, native_prompts, write_files
+from eslbot.ivr import menu_prompts
 from eslbot.prompts import prompt_file, write_wav
 from tests.conftest import ENERGY
 from tests.dialplan_walker import Walker
@@ -226,3 +227,19 @@ def test_a_wrong_argument_is_one_line_and_nothing_is_written(
     assert code == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert not out.exists()
+
+
+def test_the_menu_for_asterisk_asks_what_the_example_bots_own_menu_asks():
+    """It is written by hand: Asterisk's dialplan is not generated."""
+    bot = load(ENERGY)
+    text = (COMMITTED.parent / "asterisk/extensions.conf").read_text()
+    asked = re.findall(r"prompt_[0-9a-f]{12}", text)
+    assert set(asked) == {prompt_file(one).removesuffix(".wav") for one in native_prompts(bot)}
+    menu = [one for line in text.splitlines() if "Set(eslbot_menu=" in line
+            for one in re.findall(r"prompt_[0-9a-f]{12}", line)]  # fmt: skip
+    assert menu == [prompt_file(one).removesuffix(".wav") for one in menu_prompts(bot)]
+    keys = re.findall(r'"\$\{eslbot_key\}" = "(.)"', text)
+    assert sorted(keys) == sorted([*(item.key for item in bot.menu.items), "0"])
+    chosen = re.findall(r"exten => chosen-\w+,1,Set\(ai_intent=(\w+)\)", text)
+    wishes = [item.intent for item in bot.menu.items]
+    assert chosen == [one for one in wishes if not bot.intents[one].fixed_answer]

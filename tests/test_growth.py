@@ -53,7 +53,7 @@ def test_a_call_that_is_over_is_freed_without_the_collector(no_collector: None) 
     call.let_go()
     del call, door, session
     until(lambda: not any(one() for one in parts), 10, "all of it is freed")
-    until(lambda: greenlets.alive() == before, 10, "its greenlets are over")
+    until(lambda: greenlets.alive() <= before, 10, "its greenlets are over")
 
 
 def test_greenlets_are_counted_while_they_live() -> None:
@@ -63,4 +63,5 @@ def test_greenlets_are_counted_while_they_live() -> None:
     assert greenlets.alive() == before + 2
     waiting[1].kill()
     go.set()
-    until(lambda: greenlets.alive() == before, 10, "they are over")
+    # Less, where other tests' come to their end meanwhile.
+    until(lambda: greenlets.alive() <= before, 10, "they are over")

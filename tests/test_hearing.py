@@ -72,6 +72,48 @@ def test_an_utterance_begins_once_and_ends_once(spoken, which, snr_db):
     assert 1 + speech_s * 0.7 + 0.64 <= ended <= 1 + speech_s + 0.64 + 0.4
 
 
+LOUD = (8000 * np.sin(np.arange(256))).astype("<i2").tobytes()
+
+
+def test_on_a_quiet_line_the_silence_is_counted_from_within_the_window_and_ends_within_one():
+    one = endpointer(gate_dbfs=-50)
+    for _ in range(6):
+        one.window(LOUD, 0.9)
+    one.window(LOUD[:-320] + bytes(320), 0.9)  # speech ends 20 ms before the window does
+    for n in range(18):
+        one.window(bytes(WINDOW_BYTES), 0.0)
+        assert one.in_speech and not one.soon, n
+    one.window(bytes(WINDOW_BYTES), 0.0)  # 628 ms
+    assert one.soon
+    assert one.partial(b"") == one.partial(bytes(160)) == []
+    assert [e for e in one.partial(bytes(320)) if isinstance(e, SpeechEnded)] == [SpeechEnded(648)]
+    assert not one.soon and not one.in_speech
+
+
+def test_where_the_line_is_not_quiet_only_the_model_says_what_is_silence():
+    one = endpointer(gate_dbfs=-50)
+    hiss = (np.random.default_rng(1).normal(0, 300, 256)).astype("<i2").tobytes()
+    for _ in range(6):
+        one.window(LOUD, 0.9)
+    for n in range(19):
+        assert not kinds([(0.0, e) for e in one.window(hiss, 0.1)], SpeechEnded), n
+    assert one.partial(hiss[:-2]) == []
+    assert kinds([(0.0, e) for e in one.window(hiss, 0.1)], SpeechEnded)
+
+
+def test_speech_that_begins_anew_within_the_window_is_waited_for():
+    one = endpointer(gate_dbfs=-50)
+    for _ in range(6):
+        one.window(LOUD, 0.9)
+    for _ in range(19):
+        one.window(bytes(WINDOW_BYTES), 0.0)
+    assert one.soon
+    again = bytes(160) + LOUD[:320]
+    assert one.partial(again) == []
+    one.window(again + LOUD[:32], 0.9)
+    assert one.in_speech and not one.soon
+
+
 def test_what_is_heard_is_the_utterance_with_its_beginning_and_nothing_twice(spoken):
     pcm = silence(1) + spoken[0] + silence(2)
     events = [event for _, event in listen(pcm, endpointer())]

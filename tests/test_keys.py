@@ -87,7 +87,7 @@ def test_a_flood_of_keys_for_a_number_that_was_asked_for_leaves_the_caller_serve
 def test_keys_in_the_middle_of_speech_take_its_place(house: House):
     call, _ = greeted(house)
     call.say(recording("balance"))
-    gevent.sleep(0.7)
+    until(lambda: ("state", {"state": "hearing"}) in house.told(call), 10)
     call.keys("42#")
     until(lambda: entries(house, call) == ["42"], 10, "the entry")
     turns = [f["outcome"] for what, f in house.told(call) if what == "turn"]

@@ -31,6 +31,7 @@ class Notes:
 
     def __init__(self, bot: Bot, levels: int = 2) -> None:
         self.bot = bot
+        self.uuid = "c"
         self.healthy = True
         self.dispatched: list[tuple[str, int, int, tuple[str, ...]]] = []
         self.fed: list[tuple[str, int, Any]] = []
@@ -49,6 +50,9 @@ class Notes:
     def feed(self, turn: TurnMessage, stage: str, message: Any) -> bool:
         self.fed.append((stage, turn.epoch, message))
         return True
+
+    def serves(self, call: str) -> bool:
+        return self.healthy
 
     def levels(self, stage: str) -> int:
         return self._levels
@@ -104,7 +108,7 @@ class Told:
         if isinstance(message, Final):
             turn.recognised(message.text)
         elif isinstance(message, Sentence):
-            turn.sentence(message)
+            turn.sentence(message, message)
         elif isinstance(message, SentencesEnd):
             turn.complete()
         elif isinstance(message, Speech):

@@ -20,7 +20,7 @@ BOT = load(Path(__file__).parent.parent / "eslbot/bots/energy.yaml")
 
 
 def test_a_call_that_ends_late_does_not_cut_off_the_one_that_came_back_under_its_uuid():
-    link = Link(redis.Redis(), "here", BOT, 60, lambda healthy: None)
+    link = Link(redis.Redis(), "here", BOT, 60, lambda *_: None)
     got: list[Message] = []
 
     def before(epoch: int, attempt: int, message: Message) -> None:

@@ -52,6 +52,7 @@ EXAMPLES = [
     Final("what is my balance", 0.75, keyed=False),
     Final("0042", keyed=True),
     Sentence(1, "Gerne.", "de"),
+    Sentence(2, "Your card 4242.", "", "Your card [CARD_1]."),
     Sentence(0, "Ça coûte 4,50 € — d'accord ?"),
     SentencesEnd(3),
     Decision(STATE, "transfer", "billing", "balance"),

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import gevent
 import httpx
 import pytest
 import redis
@@ -18,6 +19,7 @@ import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 from rq.job import Job
 
+from eslbot import metrics_server
 from eslbot.accounts import Accounts
 from eslbot.fleet import Fleet
 from eslbot.link import Link
@@ -52,7 +54,7 @@ def client(server: RedisProcess) -> Iterator[redis.Redis]:
 
 
 def link(client: redis.Redis) -> Link:
-    return Link(client, "here", BOT, 60, lambda healthy: None)
+    return Link(client, "here", BOT, 60, lambda *_: None)
 
 
 def names(text: str) -> set[str]:
@@ -229,3 +231,19 @@ def test_the_reference_page_has_every_metric_and_no_other(client: redis.Redis):
     there = {(name, kind) for name, kind in families if name.startswith("eslbot_")}
     page = (ROOT / "docs" / "metrics.md").read_text()
     assert set(re.findall(r"^\| `(eslbot_\w+)` \| (\w+) \|", page, re.MULTILINE)) == there
+
+
+def test_whoever_asks_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
+    """Each connection costs a descriptor, which calls need."""
+    monkeypatch.setattr(metrics_server, "REQUEST_S", 0.2)
+    port = free_port()
+    server = metrics_server.MetricsServer("127.0.0.1", port, CollectorRegistry(), str, str)
+    server.start()
+    idle = gevent.socket.create_connection(("127.0.0.1", port), 10)
+    idle.sendall(b"GET /live HTTP/1.1\r\nX: ")
+    told = b""
+    while more := idle.recv(4096):
+        told += more
+    assert b"200 OK" not in told
+    idle.close()
+    server.stop()

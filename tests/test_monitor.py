@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from eslbot import monitor
 from tests.house import ROOT, House
 
 
@@ -36,6 +39,15 @@ def test_what_is_typed_is_heard_and_answered(house: House):
     assert "'/x': only 0-9, * and # can be pressed" in done.stdout
     assert "said     We are open" in done.stdout
     assert done.stdout.endswith("hung up\n")
+
+
+def test_without_a_microphone_nobody_is_called(house: House, tmp_path: Path):
+    done = subprocess.run(
+        [sys.executable, "-m", "eslbot", "talk", "--microphone"], cwd=ROOT, check=False,
+        env=house.environ | {"PATH": str(tmp_path)}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "alsa-utils" in done.stderr
 
 
 def test_a_round_goes_through_greeting_answer_menu_and_person(house: House):
@@ -91,3 +103,18 @@ def test_a_wrong_argument_is_named(house: House, wrong: list[str]):
     done = eslbot(house, "monitor", "--once", *wrong)
     assert done.returncode == 2
     assert wrong[0] in done.stderr or wrong[1] in done.stderr
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--alarm-url", "example.com"], ["--alarm-url", "http://[::1"], ["--alarm-url", "ftp://a/"],
+        ["--alarm-url", "http://a:99999/"], ["--max-wait-ms", "-5"], ["--max-wait-ms", "soon"],
+    ],
+)  # fmt: skip
+def test_a_wrong_argument_is_named_before_a_call_is_made(wrong: list[str], capsys: Any):
+    parser = argparse.ArgumentParser()
+    monitor.add_arguments(parser)
+    with pytest.raises(SystemExit):
+        parser.parse_args(wrong)
+    assert wrong[0] in capsys.readouterr().err

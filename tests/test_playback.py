@@ -130,3 +130,14 @@ def test_a_filler_is_heard_before_what_is_still_to_come_and_is_no_part_of_the_an
     playback.complete()
     assert playback.due(20.0) == [b"\3\0" * 160]
     assert playback.stop(30.0) == "It is"
+
+
+def test_what_goes_on_after_it_was_cut_off_is_heard():
+    playback = Playback(FRAME, lead=3, max_s=10)
+    playback.sentence("one second")
+    playback.feed(SECOND)
+    playback.stop(0.0)
+    playback.feed(b"")  # nothing new
+    assert not playback.busy
+    playback.feed(SECOND)
+    assert playback.due(1.0)

@@ -1,93 +1,24 @@
-"""Records in a real SQLite and a real PostgreSQL: written once, in any order, sealed, forgotten."""
+"""Records in a real SQLite and a real PostgreSQL: written once, in any order, and told."""
 
 from __future__ import annotations
 
-import itertools
 import json
-import os
 import random
-import sqlite3
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import select, text
 
-from eslbot.media.recording import folder
-from eslbot.records import export, keeping, migrations, read, rekey, report, schema, show
+from eslbot.records import export, migrations, read, report, schema, show
 from eslbot.records.fold import Entry, EntryError, entry
-from eslbot.records.seal import MARK, Seal, SealError, new_key
-from eslbot.records.seal import load as load_seal
+from eslbot.records.seal import Seal
 from eslbot.records.store import Store, StoreError, transient
-from eslbot.records.write import write
-from tests import postgres
 from tests.house import ROOT
-from workers.settings import Settings, SettingsError
-
-NUMBER = "+49 30 5550100"
-PEPPER = b"p" * 32
-
-
-@pytest.fixture(scope="module")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    yield from postgres.server(tmp_path_factory.mktemp("postgres"))
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'records.sqlite3'}"
-    found: str = request.getfixturevalue("postgres_url")
-    store = Store(found)
-    with store.engine.begin() as connection:
-        connection.execute(text("DROP SCHEMA public CASCADE"))
-        connection.execute(text("CREATE SCHEMA public"))
-    store.close()
-    return found
-
-
-@pytest.fixture
-def store(url: str) -> Iterator[Store]:
-    one = Store(url, Seal([], PEPPER))
-    yield one
-    one.close()
-
-
-def entries(call: str = "c1", at: float = 1000.0, **turn: Any) -> list[Entry]:
-    """A call: greeted, one wish served, ended."""
-    count = itertools.count(1)
-
-    def one(what: str, **fields: Any) -> Entry:
-        n = next(count)
-        return Entry(f"{call}-{n}", call, "leg", n, at + n, what, "host-1", "sha", fields)
-
-    wish = {"number": 1, "heard": "what is my balance", "intent": "balance", "misses": 0,
-            "open_intent": None, "said": "It is zero.", "outcome": "answered", "keyed": False,
-            "slots": {"account": "4271"}, "action": "none", "opened_at": at + 2.0,
-            "endpoint_ms": 640, "first_frame_ms": 900, "new_thing": "kept"}  # fmt: skip
-    return [
-        one("call", bot="energy", language="en", caller=Seal([], PEPPER).caller(NUMBER)),
-        one("said", text="Welcome.", fixed=True),
-        one("turn", **wish | turn),
-        one("ended", outcome="caller gone", reason="over", variables={"ai_account": "4271"}),
-        one("hangup", by="caller", cause="NORMAL_CLEARING", end="caller gone"),
-    ]
-
-
-def put(store: Store, *those: Entry) -> None:
-    write(store, those, lambda sha: None)
-
-
-def whole(store: Store, call: str = "c1") -> dict[str, Any]:
-    found = read.call(store, call)
-    assert found is not None
-    return found
+from tests.recorded import NUMBER, PEPPER, entries, put, whole
+from workers.settings import Settings
 
 
 def test_a_call_is_read_as_it_happened(store: Store):
@@ -104,8 +35,8 @@ def test_a_call_is_read_as_it_happened(store: Store):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_neither_order_nor_repetition_matter(url: str, seed: int):
-    store = Store(url, Seal([], PEPPER))
+def test_neither_order_nor_repetition_matter(records_url: str, seed: int):
+    store = Store(records_url, Seal([], PEPPER))
     those = [*entries(), *[entries()[n] for n in (0, 2, 3)]]
     amended = Entry("c1-9", "c1", "leg", 9, 1009.0, "amended", "h", "sha",
                     {"number": 1, "text": "now [CARD_1]"})  # fmt: skip
@@ -120,8 +51,8 @@ def test_neither_order_nor_repetition_matter(url: str, seed: int):
     store.close()
 
 
-def test_recorders_that_write_the_same_at_once_write_it_once(url: str):
-    stores = [Store(url, Seal([], PEPPER)) for _ in range(3)]
+def test_recorders_that_write_the_same_at_once_write_it_once(records_url: str):
+    stores = [Store(records_url, Seal([], PEPPER)) for _ in range(3)]
     put(stores[0])  # the schema
     failed: list[BaseException] = []
 
@@ -204,16 +135,16 @@ def test_who_read_a_call_stands_in_the_audit_trail_which_nobody_can_change(store
             connection.execute(text(statement))
 
 
-def test_a_database_is_migrated_once_and_a_newer_one_is_refused(url: str):
+def test_a_database_is_migrated_once_and_a_newer_one_is_refused(records_url: str):
     for _ in range(2):
-        store = Store(url)
+        store = Store(records_url)
         with store.begin() as connection:
             version = connection.execute(select(schema.meta.c.value)).scalar()
         assert version == str(len(migrations.STEPS))
         store.close()
     with store.begin() as connection:
         connection.execute(text("UPDATE meta SET value = '99'"))
-    newer = Store(url)
+    newer = Store(records_url)
     with pytest.raises(StoreError, match="version 99"), newer.begin():
         pass
 
@@ -252,130 +183,6 @@ def test_text_that_no_database_takes_is_told_from_a_database_that_is_away(store:
 def test_an_entry_that_is_not_ours_is_refused(raw):
     with pytest.raises(EntryError):
         entry(raw)
-
-
-# -- encryption
-
-
-def bytes_of(folder: Path) -> bytes:
-    return b"".join(p.read_bytes() for p in folder.iterdir() if p.is_file())
-
-
-def test_with_a_key_no_word_stands_in_the_file(tmp_path: Path):
-    plain = Store(f"sqlite:///{tmp_path / 'plain'}", Seal([], PEPPER))
-    put(plain, *entries())
-    assert b"what is my balance" in bytes_of(tmp_path)  # the search finds what is there
-    folder = tmp_path / "sealed"
-    folder.mkdir()
-    sealed = Store(f"sqlite:///{folder / 'x'}", Seal([new_key()]))
-    put(sealed, *entries())
-    for word in (b"what is my balance", b"It is zero", b"4271", b"Welcome"):
-        assert word not in bytes_of(folder)
-    assert whole(sealed)["turns"][0]["heard"] == "what is my balance"
-
-
-def test_keys_are_rotated(url: str):
-    old, new = new_key(), new_key()
-    put(Store(url, Seal([old])), *entries())
-    both = Store(url, Seal([new, old]))
-    assert whole(both)["turns"][0]["said"] == "It is zero."
-    with pytest.raises(SealError, match="no key"):
-        whole(Store(url, Seal([new])))
-    with pytest.raises(SealError, match="ESLBOT_RECORDS_KEY_FILE"):
-        whole(Store(url))
-    assert rekey.rekey(both) >= 6
-    assert whole(Store(url, Seal([new])))["variables"] == {"ai_account": "4271"}
-
-
-def test_a_caller_is_found_under_each_key(url: str):
-    old, new = new_key(), new_key()
-    store = Store(url, Seal([new, old]))
-    of_old = [Entry(e.id, e.call, e.leg, e.seq, e.at, e.what, e.listener, e.bot,
-                    e.fields | {"caller": Seal([old]).caller(NUMBER)} if e.what == "call"
-                    else e.fields) for e in entries()]  # fmt: skip
-    put(store, *of_old)
-    assert len(read.calls(store, read.Query(caller=NUMBER))) == 1
-    assert Seal([new]).caller(NUMBER) != Seal([old]).caller(NUMBER)
-    store.close()
-
-
-def test_what_was_tampered_with_is_noticed(tmp_path: Path):
-    path = tmp_path / "x"
-    store = Store(f"sqlite:///{path}", Seal([new_key()]))
-    put(store, *entries())
-    store.close()
-    with sqlite3.connect(path) as connection:
-        connection.execute(
-            "UPDATE turns SET heard = substr(heard, 1, 40) || 'A' || substr(heard, 42)"
-        )
-    with pytest.raises(SealError):
-        whole(Store(f"sqlite:///{path}", store.seal))
-
-
-def test_a_wrong_key_is_told_without_it(tmp_path: Path):
-    (tmp_path / "keys").write_text(f"{new_key()}\nnot-a-key\n")
-    with pytest.raises(SettingsError, match="ESLBOT_RECORDS_KEY_FILE: key 2") as error:
-        load_seal(Settings(state_dir=str(tmp_path), records_key_file=str(tmp_path / "keys")))
-    assert "not-a-key" not in str(error.value)
-    with pytest.raises(SettingsError, match="No such file"):
-        load_seal(Settings(state_dir=str(tmp_path), records_key_file=str(tmp_path / "none")))
-
-
-def test_without_a_key_all_processes_share_one_secret(tmp_path: Path):
-    settings = Settings(state_dir=str(tmp_path / "state"))
-    found = {load_seal(settings).caller(NUMBER) for _ in range(3)}
-    assert len(found) == 1 and "" not in found
-    assert (tmp_path / "state" / "records.pepper").stat().st_mode & 0o777 == 0o600
-
-
-# -- keeping
-
-
-def test_what_is_too_old_goes(url: str, tmp_path: Path):
-    store = Store(url, Seal([], PEPPER))
-    now = time.time()
-    put(store, *entries("old", now - 100 * 86400), *entries("new", now - 80 * 86400))
-    settings = Settings(state_dir=str(tmp_path))
-    assert keeping.prune(store, settings) == (1, 0)
-    assert [c["uuid"] for c in read.calls(store)] == ["new"]
-    assert keeping.prune(store, Settings(state_dir=str(tmp_path), keep_text_days=0)) == (0, 0)
-    assert read.audit(store)[-1]["what"] == "expired"
-    store.close()
-
-
-def test_recordings_that_can_not_be_deleted_keep_no_words_alive(tmp_path: Path):
-    store = Store(f"sqlite:///{tmp_path / 'x.sqlite3'}", Seal([], PEPPER))
-    now = time.time()
-    put(store, *entries("old", now - 100 * 86400))
-    settings = Settings(state_dir=str(tmp_path))
-    stuck = folder(settings) / f"{'0' * 32}.wav"
-    stuck.mkdir(parents=True)  # not to be unlinked, as a folder that belongs to another user
-    os.utime(stuck, (0, 0))
-    with pytest.raises(OSError, match="directory"):
-        keeping.prune(store, settings)
-    assert read.calls(store) == []
-    store.close()
-
-
-def test_a_caller_is_forgotten_with_recordings_and_to_the_last_byte(tmp_path: Path):
-    store = Store(f"sqlite:///{tmp_path / 'x.sqlite3'}", Seal([], PEPPER))
-    other = [Entry(e.id, e.call, e.leg, e.seq, e.at, e.what, e.listener, e.bot,
-                   e.fields | {"caller": "other"} if e.what == "call" else e.fields)
-             for e in entries("c2", heard="another one")]  # fmt: skip
-    name = "0123456789abcdef" * 2 + ".wav"
-    recorded = Entry("r", "c1", "leg", 9, 1002.0, "recording", "", "", {"file": name})
-    evil = Entry("r2", "c3", "leg", 9, 1002.0, "recording", "", "", {"file": "../x.sqlite3"})
-    caller = entries("c3")[0]
-    put(store, *entries(), recorded, *other, evil, caller)
-    (tmp_path / "recordings").mkdir()
-    (tmp_path / "recordings" / name).write_bytes(b"RIFF")
-    assert keeping.forget(store, Settings(state_dir=str(tmp_path)), NUMBER) == (2, 1)
-    assert not (tmp_path / "recordings" / name).exists() and (tmp_path / "x.sqlite3").exists()
-    assert [c["uuid"] for c in read.calls(store)] == ["c2"]
-    store.close()
-    left = bytes_of(tmp_path)
-    assert b"what is my balance" not in left and b"another one" in left
-    assert NUMBER.encode() not in left
 
 
 # -- what is told
@@ -453,9 +260,3 @@ def test_the_commands(tmp_path: Path):
     assert len(Seal([run("records", "key").stdout.strip()]).audio_keys) == 1
     assert run("forget", NUMBER).stdout == "1 calls and 0 recordings deleted\n"
     assert run("forget", NUMBER).returncode == 1
-
-
-def test_sealed_text_is_marked():
-    seal = Seal([new_key()])
-    assert (seal.seal("x") or "").startswith(MARK) and seal.seal(None) is None
-    assert seal.open("plain, from before the key") == "plain, from before the key"

@@ -102,6 +102,37 @@ def test_no_more_values_are_kept_than_the_bound(bot):
     assert len(private.kept) == 64
 
 
+def test_a_voice_outside_is_told_what_tools_say_and_not_what_the_caller_said(bot):
+    private = Private(bot)
+    private.hear(1, "my card is 4242 4242 4242 4242 and where is 90018002", NOTHING)
+    sentence = "Parcel 7700 1234 5678 goes with card 4242-4242-4242-4242, call 212 555 2368."
+    assert private.voiced(sentence, private.kept) == (
+        sentence,
+        "Parcel 7700 1234 5678 goes with card [CARD_1], call 212 555 2368.",
+    )
+    # In words, and once the caller said it himself
+    assert private.voiced("four two " * 8, {})[1].strip() == "[CARD_1]"
+    private.hear(2, "so 7700 1234 5678", NOTHING)
+    assert "7700" not in private.voiced(sentence, private.kept)[1]
+
+
+def test_what_the_bot_said_before_is_said_again_where_a_model_has_its_placeholder(bot):
+    private = Private(bot)
+    private.hear(1, "my card is 4242 4242 4242 4242", NOTHING)
+    assert private.clean("Parcel 770012345678.") == "Parcel [NUMBER_1]."
+    text = "Parcel [NUMBER_1], card [CARD_1]."
+    assert private.voiced(text, private.kept)[0] == "Parcel 770012345678, card [CARD_1]."
+    # Another numbering than ours means nothing here
+    assert private.voiced(text, {})[0] == text
+
+
+def test_of_more_values_than_are_kept_a_voice_outside_is_told_none(bot):
+    private = Private(bot)
+    for number in range(65):
+        private.hear(number, f"1{number:03}5557777788 " + "and then " * 4, NOTHING)
+    assert private.voiced("Parcel 770012345678.", {})[1] == "Parcel [NUMBER_0]."
+
+
 def test_a_number_that_a_wish_of_the_bot_needs_stays(bot):
     assert Private(bot).clean("account 48151623") == "account 48151623"
     raw = bot.model_dump(mode="json")

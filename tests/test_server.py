@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import logging
+import socket as plain
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -157,6 +158,21 @@ def test_more_calls_in_a_second_than_there_may_be_are_refused(
     assert (calls.accepted, calls.refused) == (3, ["rate"] * 5)
     now = 101.0
     Switch(server.port).answer_connect()
+
+
+def test_whom_the_kernel_has_accepted_already_is_not_broken_off_at_the_end(
+    start: Start, calls: Calls
+):
+    server = start()
+    waiting = plain.socket()  # of the standard library: nobody else runs while it connects
+    waiting.settimeout(10)
+    waiting.connect(("127.0.0.1", server.port))
+    assert calls.accepted == 0
+    server.stop()
+    until(lambda: calls.accepted == 1)
+    gevent.sleep(0)
+    assert waiting.recv(100) == b"connect\n\n"
+    waiting.close()
 
 
 @pytest.mark.parametrize("number", [errno.EPROTO, errno.EPERM, errno.EMFILE])

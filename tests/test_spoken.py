@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from workers.spoken import digits, spell, yes_or_no
+from workers.spoken import digits, yes_or_no
+from workers.values.say import spoken
 
 
 @pytest.mark.parametrize(
@@ -71,5 +72,5 @@ def test_yes_and_no_are_told_from_what_is_neither(said: str, meant: str | None) 
 
 
 def test_digits_said_back_are_understood_as_the_same() -> None:
-    assert spell("4271") == "4 2 7 1"
-    assert digits(spell("0042")) == "0042"
+    assert spoken("digits", "4271", "en") == "4 2 7 1"
+    assert digits(spoken("digits", "0042", "en")) == "0042"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,10 +17,13 @@ from eslbot.esl import LocalProtocolError, set_variables
 from eslbot.freeswitch import DIALPLAN, generate, native_prompts
 from eslbot.prompts import prompt_file
 from eslbot.transfer_caps import TransferCaps
+from eslbot.transfers import Whisper
 from tests.conftest import ENERGY
 from tests.dialplan_walker import Walker
 from workers.bot import Bot, load
-from workers.messages import DialogState
+from workers.bot.routing import Route
+from workers.messages import DialogState, Speech, SpeechEnd
+from workers.settings import Settings
 
 UUID = "0d6d7004-76a0-4da9-ab6d-54351d5d15bc"
 
@@ -132,6 +137,35 @@ def test_without_redis_a_listener_goes_by_its_own_count():
     assert [caps.take("billing", 2) for _ in range(3)] == [True, True, False]
 
 
+def capped(folder: Path, room: set[str]) -> Callable[[str], Route]:
+    """Where callers come to; room: destinations that may have one more."""
+    found: dict[str, Any] = yaml.safe_load(ENERGY.read_text())
+    for name in ("agent", "billing"):
+        found["destinations"][name] |= {"max_transfers_per_hour": "3", "busy": f"{name} is busy."}
+    (folder / "capped.yaml").write_text(yaml.safe_dump(found, sort_keys=False))
+    bot = load(folder / "capped.yaml")
+    told: list[tuple[str, dict[str, Any]]] = []
+    link = SimpleNamespace(may_transfer=lambda name, limit: limit == 3 and name in room)
+    one: Any = SimpleNamespace(
+        bot=bot, dialog=DialogState(), house=SimpleNamespace(link=link),
+        record=lambda what, **fields: told.append((what, fields)),
+    )  # fmt: skip
+    return lambda name: transfers.route(one, name)
+
+
+def test_a_destination_that_is_full_sends_callers_on(tmp_path: Path):
+    bot = load(ENERGY)
+    agent, billing = (bot.destinations[name].say for name in ("agent", "billing"))
+    assert bot.menu.person == "agent"
+    there = capped(tmp_path, {"agent", "billing"})
+    assert there("billing") == Route("billing", (billing,))
+    full = capped(tmp_path, {"agent"})
+    assert full("billing") == Route("agent", ("billing is busy.", agent))
+    assert full("agent") == Route("agent", (agent,))
+    # Were nobody to be had at all, the caller would stay with the bot.
+    assert capped(tmp_path, set())("agent") == Route(None, ("agent is busy.",))
+
+
 # -- the dialplan
 
 
@@ -228,3 +262,39 @@ def test_a_summary_is_short_and_plain(bot: Bot):
     told = transfers.summary(bot, "address", {"street": "x" * 500, "pin": "9911"})
     assert len(told) <= 200
     assert told.startswith("address, street xxx")
+
+
+def test_a_whisper_is_for_freeswitchs_group_to_read_and_old_ones_go(bot: Bot, tmp_path: Path):
+    """Also by a listener whose umask is 0077, as its unit has it."""
+    old = tmp_path / "whisper-old.wav"
+    old.touch()
+    os.utime(old, (0, 0))
+    (tmp_path / "other.wav").touch()
+    links: dict[str, Any] = {}
+    nothing = lambda *_, **__: None  # noqa: E731
+    link = SimpleNamespace(
+        out_for=lambda call: "out",
+        able=lambda stage: True,
+        register=links.__setitem__,
+        forget=nothing,
+        dispatch=nothing,
+        feed=nothing,
+    )
+    one = call(bot, {})
+    one.settings = Settings(whisper_dir=str(tmp_path))
+    one.house = SimpleNamespace(link=link)
+    one.leave = SimpleNamespace()
+    one.timer = one.no_timer = nothing
+    one.post = lambda handle, *args: handle(*args)
+    paths: list[str] = []
+    name = next(n for n, d in bot.destinations.items() if d.whisper)
+    before = os.umask(0o077)
+    try:
+        Whisper(one, name, paths.append)
+        (tell,) = links.values()
+        tell(1, 0, Speech(0, 0, bytes(320)))
+        tell(1, 0, SpeechEnd(0, True))
+    finally:
+        os.umask(before)
+    assert Path(paths[0]).stat().st_mode & 0o777 == 0o640
+    assert sorted(p.name for p in tmp_path.glob("*.wav")) == ["other.wav", Path(paths[0]).name]

@@ -19,7 +19,7 @@ from eslbot.evidence import Ended, Tally, mean_apart, share, share_apart, studen
 from eslbot.records import schema
 from eslbot.records.store import Store
 from eslbot.served import Served, draw
-from eslbot.variants import promote_by_evidence
+from eslbot.variants import promote_by_evidence, sufficient
 from tests.conftest import ENERGY, RedisServer
 from tests.house import ROOT
 from workers.bot import Bot, load
@@ -148,6 +148,23 @@ def test_the_better_one_is_found_and_only_looks_that_were_due_count() -> None:
     }
     assert winner(cut, ["a", "b"], 50, 0.95) == ""
     assert winner(some, ["a", "b", "unheard"], 50, 0.95) == ""
+
+
+def test_a_variant_that_nobody_gets_is_not_promoted_and_none_without_a_rival(bot: Bot) -> None:
+    found = calls(random.Random(9), plain=0.4, brief=0.6, old=0.95)
+    assert bot.variants is not None
+    old = bot.variants.choices["plain"].model_copy(update={"weight": 0})
+    choices = {**bot.variants.choices, "old": old}
+
+    def chosen(**weights: int) -> str:
+        some = {name: one.model_copy(update={"weight": weights[name]} if name in weights else {})
+                for name, one in choices.items()}  # fmt: skip
+        tried = bot.variants.model_copy(update={"choices": some}) if bot.variants else None
+        return sufficient(bot.model_copy(update={"variants": tried}), found)
+
+    assert chosen() == "brief"  # not the old one, however well it did
+    assert chosen(plain=0) == ""  # brief has nobody left to be better than
+    assert chosen(old=1) == "old"
 
 
 def test_no_variant_has_calls_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,10 @@ import sys
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import redis
@@ -22,9 +24,11 @@ from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 
 from tests.conftest import RedisServer, wait_until
-from workers import streams
-from workers.bot import Bot
+from workers import jobs, streams
+from workers.bot import Bot, load
 from workers.messages import (
+    Audio,
+    AudioEnd,
     Cancel,
     Decision,
     Failed,
@@ -39,7 +43,9 @@ from workers.messages import (
     decode,
     turn_to_json,
 )
-from workers.worker import MAX_JOB_BYTES, PoolWorker, _Taken
+from workers.stt.engine import Hints, SttError
+from workers.wire import Wire
+from workers.worker import MAX_JOB_BYTES, PoolWorker, Slots, _Taken
 
 OUT = "eslbot:out:test"
 ROOT = Path(__file__).parent.parent
@@ -145,6 +151,60 @@ def test_a_final_text_becomes_a_decision_and_sentences(pool: Pool):
     assert hours in said
     count = len([m for m in pool.told() if isinstance(m, Sentence)])
     assert pool.told()[-1] == SentencesEnd(count)
+
+
+def test_what_the_caller_has_heard_already_is_not_said_again(pool: Pool):
+    pool.start("llm")
+    hours = pool.bot.intents["hours"].answer or ""
+    turn = replace(pool.turn(), said=(hours,))
+    pool.enqueue(turn, "llm")
+    pool.feed(turn, "llm", Final("what are your opening hours"))
+    wait_until(pool.told_one(SentencesEnd))
+    said = [m for m in pool.told() if isinstance(m, Sentence)]
+    assert [(m.index, m.text) for m in said] == [(1, pool.bot.phrases.anything_else)]
+    assert pool.told()[-1] == SentencesEnd(2)
+
+
+def test_a_voice_leaves_out_what_was_said(pool: Pool):
+    pool.start("tts")
+    turn = replace(pool.turn(), said=("Good morning.",))
+    pool.enqueue(turn, "tts")
+    pool.feed(turn, "tts", Sentence(0, "Good morning."), Sentence(1, "Yes?"), SentencesEnd(2))
+    wait_until(lambda: SpeechEnd(1, last=True) in pool.told())
+    assert {m.index for m in pool.told() if isinstance(m, Speech)} == {1}
+
+
+def test_audio_with_a_gap_is_given_up(pool: Pool):
+    inbox = streams.Inbox(Wire(pool.client), turn := pool.turn(), "stt")
+    pool.feed(turn, "stt", Audio(0, b"ab"), Audio(2, b"ef"), AudioEnd())
+    with pytest.raises(streams.InputLost, match="audio 1"):
+        list(inbox.messages(5.0))
+
+
+def test_a_language_that_the_engine_does_not_know_keeps_no_bot_from_being_ready():
+    class Engine:
+        def __init__(self) -> None:
+            self.opened: list[str] = []
+
+        def open(self, hints: Hints) -> Any:
+            self.opened.append(hints.language)
+            if hints.language != "en":
+                raise SttError("the model does not know the bot's language")
+            return SimpleNamespace(close=lambda: None)
+
+    bot = load(ROOT / "tests" / "data" / "bots" / "parcels.yaml")
+    assert len(bot.voices) > 1
+    engine = Engine()
+    context: Any = SimpleNamespace(
+        bot=lambda sha: bot, levels=[SimpleNamespace(engine=engine)], stage="stt", library=None,
+        tools=None,
+    )  # fmt: skip
+    jobs.warm(context, bot.sha, 1)
+    assert set(engine.opened) == {voice.language for voice in bot.voices}
+    whole = bot.model_copy(update={"language": "de", "languages": {}})
+    context.bot = lambda sha: whole
+    with pytest.raises(SttError):  # its own it has to know
+        jobs.warm(context, whole.sha, 1)
 
 
 def test_many_turns_at_once_in_one_process(pool: Pool):
@@ -298,7 +358,8 @@ def test_on_sigterm_a_job_that_does_not_end_is_left(pool: Pool):
 def test_a_worker_stops_though_the_signals_exception_was_swallowed(
     pool: Pool, monkeypatch: pytest.MonkeyPatch, away: bool
 ):
-    worker = PoolWorker(SimpleNamespace(stage="llm"), pool.client, 1, "one")  # type: ignore[arg-type]
+    context: Any = SimpleNamespace(stage="llm")
+    worker = PoolWorker(context, pool.client, Slots(1, "llm"), "one")
     asked = []
 
     def ask(*command: object, within_s: float) -> None:

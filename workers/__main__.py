@@ -9,9 +9,10 @@ import sys
 
 import redis
 
-from workers import engine_check, logs, streams
+from workers import cluster, engine_check, logs, streams
 from workers.engines import EngineError, choose, open_library, unreachable
 from workers.jobs import Context
+from workers.queues import Place
 from workers.respawn import respawn
 from workers.settings import SettingsError, load
 from workers.tools.runner import Runner, SecretsError
@@ -45,6 +46,8 @@ def main(argv: list[str] | None = None) -> int:
         # A job has a connection of its own, and at times wants another; the rest is presence.py's.
         client = streams.connect(settings.redis, timeout_s, 2 * slots + 8, settings.redis_tls)
         streams.wait_for_redis(client, within_s=10)
+        audio = cluster.connect(settings, slots + 4)
+        place = Place(settings, client, role)
         levels = choose(role, settings, client)
         library = open_library(settings, client) if role == "llm" else None
         tools = Runner(settings, client) if role == "llm" else None
@@ -59,10 +62,9 @@ def main(argv: list[str] | None = None) -> int:
     for one in others:
         print(f"{role}: {one.engine.name} when it fails ({one.why})", flush=True)
     name = f"{role}-{os.uname().nodename}-{os.getpid()}"
-    # RQ blocks on its queue for seconds, so its client needs longer than the jobs' may wait.
-    queue = streams.connect(settings.redis, 20.0, 8, settings.redis_tls)
-    context = Context(client, role, levels, name, open_cache(settings, client), library, tools)
-    if not work(context, queue, slots, settings.health_probe_s):
+    speech = open_cache(settings, client)
+    context = Context(client, role, levels, name, speech, library, tools, audio)
+    if not work(context, place, slots, settings.health_probe_s):
         logging.shutdown()
         os._exit(0)
     return 0

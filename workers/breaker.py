@@ -14,7 +14,6 @@ what it has seen itself.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 import time
@@ -33,18 +32,15 @@ KEEP_S = 3600
 State = Literal["closed", "open", "probing"]
 
 # KEYS[1]: a hash of failures, until (ms; while open), probe (ms, until when one is under way).
-_LOOK = """
+_PROBE = """
 local now = redis.call('TIME')
 now = now[1] * 1000 + math.floor(now[2] / 1000)
-local failures, till, probe = unpack(redis.call('HMGET', KEYS[1], 'failures', 'until', 'probe'))
-if not till then return {'closed', tonumber(failures or 0)} end
-if ARGV[1] == 'probe' and tonumber(till) <= now and tonumber(probe or 0) <= now then
-  redis.call('HSET', KEYS[1], 'probe', now + tonumber(ARGV[2]))
-  return {'probing', 0}
-end
-return {'open', 0}
+local till, probe = unpack(redis.call('HMGET', KEYS[1], 'until', 'probe'))
+if not till then return 'closed' end
+if tonumber(till) > now or tonumber(probe or 0) > now then return 'open' end
+redis.call('HSET', KEYS[1], 'probe', now + tonumber(ARGV[1]))
+return 'probing'
 """
-_LOOK_SHA = hashlib.sha1(_LOOK.encode(), usedforsecurity=False).hexdigest()  # as Redis names it
 # ARGV: failures that open it, ms that it stays open, s that its state is kept, whether a probe
 _FAIL = """
 local now = redis.call('TIME')
@@ -95,6 +91,7 @@ class Breaker:
         self._after = after
         self._open_s = open_s
         self._fail: Any = client.register_script(_FAIL) if client is not None else None
+        self._probe: Any = client.register_script(_PROBE) if client is not None else None
         self._succeed: Any = client.register_script(_SUCCEED) if client is not None else None
         self._local = _Local()
         self._lock = threading.Lock()
@@ -113,21 +110,24 @@ class Breaker:
     def _state(self, ask: Literal["look", "probe"]) -> State:
         if self._client is not None:
             try:
-                with Wire(self._client) as wire:
-                    state, failures = self._look(wire, ask)
+                return self._look(self._client) if ask == "look" else self._ask_to_probe()
             except redis.RedisError:
                 return self._local_state(ask)
-            self._stained = bool(failures)
-            found: State = state.decode()
-            return found
         return self._local_state(ask)
 
-    def _look(self, wire: Wire, ask: str) -> Any:
-        arguments = (1, self.key, ask, int(PROBE_S * 1000))
-        try:
-            return wire.ask("EVALSHA", _LOOK_SHA, *arguments)
-        except redis.exceptions.NoScriptError:
-            return wire.ask("EVAL", _LOOK, *arguments)
+    def _look(self, client: redis.Redis) -> State:
+        """Each job does: a plain command costs Redis a fraction of a script."""
+        with Wire(client) as wire:
+            failures, until = wire.ask("HMGET", self.key, "failures", "until")
+        if until is not None:
+            return "open"
+        self._stained = bool(failures)
+        return "closed"
+
+    def _ask_to_probe(self) -> State:
+        state = self._probe(keys=[self.key], args=[int(PROBE_S * 1000)])
+        found: State = state.decode()
+        return found
 
     def _local_state(self, ask: str) -> State:
         with self._lock:

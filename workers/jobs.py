@@ -25,6 +25,7 @@ from workers import logs, streams
 from workers.acting import Result, ToolCall
 from workers.bot import Bot
 from workers.breaker import provider_failed
+from workers.cluster import Cluster, wire_to
 from workers.engines import Level
 from workers.knowledge.library import Library
 from workers.llm.engine import LlmEngine, LlmError, Request
@@ -87,6 +88,8 @@ class Context:
     speech: SpeechCache
     library: Library | None = None  # of an llm worker: its bots' knowledge
     tools: Runner | None = None
+    audio: Cluster | None = None  # where turns' streams lie, if not with all else
+    shard: redis.Redis | None = None  # whose jobs are taken, if not those of all
     _bots: OrderedDict[str, Bot] = field(default_factory=OrderedDict)
     _shared: OrderedDict[str, tuple[str, ...]] = field(default_factory=OrderedDict)
     _lock: Lock = field(default_factory=Lock)
@@ -147,7 +150,7 @@ class Line:
 
 def run(context: Context, turn: Turn) -> None:
     """Do the stage's job of a turn, and tell the listener if that fails."""
-    with Wire(context.client) as wire:
+    with wire_to(streams.stream_key(turn, context.stage), context.client, context.audio) as wire:
         _run(context, Line(context, turn, wire))
 
 
@@ -351,7 +354,7 @@ def speak(context: Context, engine: TtsEngine, line: Line) -> bool:
         language = message.language or turn.language
         text = message.text
         if text not in shared:
-            text = _sayable(context, engine, turn, text)
+            text = _sayable(context, engine, turn, message)
         one = wanted(engine, text, language, message.text in shared)
         kept = context.speech.get(one)
         if kept is not None:
@@ -364,10 +367,12 @@ def speak(context: Context, engine: TtsEngine, line: Line) -> bool:
     return asked
 
 
-def _sayable(context: Context, engine: TtsEngine, turn: Turn, text: str) -> str:
+def _sayable(context: Context, engine: TtsEngine, turn: Turn, message: Sentence) -> str:
     """Without placeholders; for a provider also without what they would stand for."""
+    text = message.text
     if getattr(engine, "provider", None) is not None:
-        text = redact(context.bot(turn.bot), text)
+        looked_at = message.outside
+        text = redact(context.bot(turn.bot), text) if looked_at is None else looked_at
     return spoken_names(text, turn.language)
 
 

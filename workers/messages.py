@@ -134,12 +134,14 @@ class Final:
 class Sentence:
     """One sentence to be spoken; index counts from 0 within the turn.
 
-    language: where it is another than the turn's.
+    language: where it is another than the turn's. outside: what a provider may see of the text;
+    None: nobody has looked, and all that could be private is withheld from it.
     """
 
     index: int
     text: str
     language: str = ""
+    outside: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

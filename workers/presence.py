@@ -69,7 +69,8 @@ class Presence:
         for thread in self._threads:
             thread.join(0.5)
         try:
-            streams.retire(self._context.client, self._context.stage, self._context.name)
+            for client in filter(None, (self._context.client, self._context.shard)):
+                streams.retire(client, self._context.stage, self._context.name)
         except redis.RedisError:
             log.debug("not retired: Redis is away, and forgets by itself")
 
@@ -89,12 +90,18 @@ class Presence:
 
     def _announce(self) -> None:
         context = self._context
-        streams.announce(context.client, context.stage, context.name, self.about())
+        self._say()
         new = [sha for sha in streams.bots(context.client) if sha not in self._ready]
         for sha in new:
             jobs.warm(context, sha, self._slots)
             self._ready = [*self._ready[1 - jobs.MAX_BOTS :], sha]
-            streams.announce(context.client, context.stage, context.name, self.about())
+            self._say()
+
+    def _say(self) -> None:
+        """That it lives, where listeners count workers, and where those are whose jobs it takes."""
+        context = self._context
+        for client in filter(None, (context.client, context.shard)):
+            streams.announce(client, context.stage, context.name, self.about())
 
     def _speak_ahead(self) -> None:
         context, speech = self._context, self._context.speech

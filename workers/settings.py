@@ -62,6 +62,19 @@ class Settings:
         secret=True,
     )
     redis_port: int = _set(6390, "TCP port of the own Redis, on loopback.", low=1, high=65535)
+    audio_redis_url: str = _set(
+        "",
+        "Redis Cluster for the streams of turns, redis+cluster://HOST:PORT,HOST:PORT; each call's "
+        "lie on one of its nodes. Listeners and workers have the same. Empty: where all else is.",
+        secret=True,
+    )
+    queue_redis_urls: str = _set(
+        "",
+        "Redis with RQ's queues, several, with spaces between them; each call's jobs go to one, "
+        "each worker takes from one. Listeners and workers have the same. Empty: where all else "
+        "is.",
+        secret=True,
+    )
     redis_ca_file: str = _set(
         "", "rediss://: whom to trust alone, PEM. Empty: the system's authorities."
     )
@@ -222,7 +235,7 @@ class Settings:
     )
     dtmf_gap_ms: int = _set(2500, "Pause after a key that ends an entry.", low=300, high=20000)
     # -- a turn
-    audio_chunk_ms: int = _set(100, "Caller's audio in one entry of the stream.", low=20, high=500)
+    audio_chunk_ms: int = _set(200, "Caller's audio in one entry of the stream.", low=20, high=500)
     history_lines: int = _set(20, "Lines of the conversation that a model sees.", low=0, high=100)
     stream_ttl_s: int = _set(120, "Streams of a turn expire after this.", low=30, high=3600)
     # -- workers
@@ -389,9 +402,19 @@ class Settings:
     @property
     def redis_tls(self) -> dict[str, Any]:
         """For streams.connect(). Reads the files. Raises SettingsError."""
+        others = (self.audio_redis_url, *self.queue_redis_urls.split())
+        if not self.redis.startswith("rediss") and any(o.startswith("rediss") for o in others):
+            return {}  # the files are for those
+        return self._tls(self.redis)
+
+    def tls_of(self, url: str) -> dict[str, Any]:
+        """The same for another Redis, of ESLBOT_AUDIO_REDIS_URL or ESLBOT_QUEUE_REDIS_URLS."""
+        return self._tls(url.replace("+cluster", "", 1)) if url.startswith("rediss") else {}
+
+    def _tls(self, url: str) -> dict[str, Any]:
         try:
             return redis_tls.options(
-                self.redis, self.redis_ca_file, self.redis_cert_file, self.redis_key_file
+                url, self.redis_ca_file, self.redis_cert_file, self.redis_key_file
             )
         except redis_tls.TlsError as error:
             raise SettingsError(str(error)) from None

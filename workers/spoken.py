@@ -152,8 +152,3 @@ def _yes_or_no_of(text: str, answers: tuple[frozenset[str], frozenset[str]] | No
     if yes == no:
         return None
     return "yes" if yes else "no"
-
-
-def spell(value: str) -> str:
-    """Digits apart, so that they are read one by one."""
-    return " ".join(value)

@@ -4,6 +4,7 @@
     eslbot:{CALL}:EPOCH:text    stream  listener → llm   "
     eslbot:{CALL}:EPOCH:say     stream  listener → tts   "
     eslbot:out:LISTENER         stream  all stages → listener   ≤ MAX_OUT_ENTRIES, expires
+    eslbot:out:LISTENER:{TAG}   stream  the same, one on each master of a cluster
     eslbot:log:CALL             stream  what happened in a call, for who watches; expires
     eslbot:calls                zset    calls by their beginning; ≤ MAX_CALLS_LISTED, expires
     eslbot:records              stream  the same of all calls, for the recorder, which deletes what
@@ -13,6 +14,7 @@
     eslbot:worker:ROLE:NAME     string  a worker's engines, slots and the bots it is ready for,
                                         JSON; expires in seconds
     eslbot:alive:NAME           string  that worker lives; expires in ALIVE_MS
+    eslbot:queues:ROLE          string  counts workers that chose among several queues; expires
     eslbot:listener:NAME        string  a listener's calls and state, JSON; expires in seconds
     eslbot:transfers:DESTINATION zset    callers sent to a destination in the last hour; expires
     eslbot:breaker:PROVIDER     hash    see breaker.py; expires
@@ -26,10 +28,12 @@
                                         see tts/speech_stores.py; ≤ 1 MB, expires
     eslbot:speeches             zset    those, "SHA BYTES" by expiry: bounds all of them; expires
     eslbot:speaking-ahead       string  one worker speaks a bot's own sentences; expires
-    rq:queue:stt|llm|tts        list    RQ's own: ids of jobs
+    rq:queue:stt|llm|tts        list    RQ's own: ids of jobs; on those of ESLBOT_QUEUE_REDIS_URLS
+                                        where that is set, with their workers' eslbot:worker
     rq:job:ID                   hash    RQ's own: a job, JSON-serialised; expires
 
-CALL in braces is a hash tag: a turn's three streams lie in one slot of a cluster.
+CALL in braces is a hash tag: a turn's three streams lie in one slot of a cluster. The streams of
+turns and those to listeners lie on the Redis of ESLBOT_AUDIO_REDIS_URL where that is set.
 """
 
 from __future__ import annotations
@@ -63,7 +67,7 @@ from workers.messages import (
     encode,
     turn_to_json,
 )
-from workers.wire import Wire
+from workers.wire import Pipe, Wire
 
 STAGES: tuple[Stage, ...] = ("stt", "llm", "tts")
 INPUT: dict[Stage, str] = {"stt": "audio", "llm": "text", "tts": "say"}
@@ -114,19 +118,24 @@ def connect(
     sentinel://[user:password@]host:port[,host:port...]/service[/db]. tls: Settings.redis_tls.
     Raises ValueError.
     """
-    options: dict[str, Any] = {
-        "socket_timeout": timeout_s,
-        "socket_connect_timeout": timeout_s,
-        "socket_keepalive": True,
-        "health_check_interval": 30,
-        "protocol": 2,  # the same answers from Redis 6.2 and later ones
-    }
+    options = waits(timeout_s)
     if url.startswith(SENTINEL):
         return _by_sentinels(url, options, connections)
     pool = redis.BlockingConnectionPool.from_url(
         url, max_connections=connections, timeout=timeout_s, **options, **(tls or {})
     )
     return redis.Redis(connection_pool=pool)
+
+
+def waits(timeout_s: float) -> dict[str, Any]:
+    """A connection's options, as redis-py has them: whatever it waits for has an end."""
+    return {
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "socket_keepalive": True,
+        "health_check_interval": 30,
+        "protocol": 2,  # the same answers from Redis 6.2 and later ones
+    }
 
 
 def _by_sentinels(url: str, options: dict[str, Any], connections: int) -> redis.Redis:
@@ -150,7 +159,12 @@ def _by_sentinels(url: str, options: dict[str, Any], connections: int) -> redis.
 
 def stream_key(turn: Turn, stage: Stage) -> str:
     """The stream that `stage` reads in this turn."""
-    return f"eslbot:{{{turn.call}}}:{turn.epoch}:{INPUT[stage]}"
+    return f"{call_tag(turn.call)}:{turn.epoch}:{INPUT[stage]}"
+
+
+def call_tag(call: str) -> str:
+    """What the keys of a call's turns begin with: one slot of a cluster has all of them."""
+    return f"eslbot:{{{call}}}"
 
 
 def out_key(listener: str) -> str:
@@ -165,7 +179,7 @@ def log_key(call: str) -> str:
     return f"eslbot:log:{call}"
 
 
-def enlist(pipe: Any, call: str, at: float, ttl_s: int) -> None:
+def enlist(pipe: Pipe, call: str, at: float, ttl_s: int) -> None:
     """Among the calls whose logs there are; at: seconds since 1970."""
     pipe.zadd(CALLS_KEY, {call: at})
     pipe.zremrangebyscore(CALLS_KEY, "-inf", at - ttl_s)
@@ -173,7 +187,7 @@ def enlist(pipe: Any, call: str, at: float, ttl_s: int) -> None:
     pipe.expire(CALLS_KEY, ttl_s)
 
 
-def feed(pipe: Any, turn: Turn, stage: Stage, message: Message, ttl_s: int) -> None:
+def feed(pipe: Pipe, turn: Turn, stage: Stage, message: Message, ttl_s: int) -> None:
     """Append to a stage's input."""
     key = stream_key(turn, stage)
     pipe.xadd(key, encode(message), maxlen=MAX_TURN_ENTRIES, approximate=True)
@@ -181,7 +195,7 @@ def feed(pipe: Any, turn: Turn, stage: Stage, message: Message, ttl_s: int) -> N
         pipe.expire(key, ttl_s)
 
 
-def publish(pipe: Any, turn: Turn, message: Message) -> None:
+def publish(pipe: Pipe, turn: Turn, message: Message) -> None:
     """Tell the listener; the entry carries the turn's address."""
     fields = encode(message)
     fields |= {
@@ -204,7 +218,7 @@ def address(entry: Mapping[bytes, bytes]) -> tuple[str, int, int]:
     return call, int(numbers[0]), int(numbers[1])
 
 
-def enqueue(pipe: Any, turn: Turn, stage: Stage) -> None:
+def enqueue(pipe: Pipe, turn: Turn, stage: Stage) -> None:
     """Put a stage's job on RQ's queue. It expires there: a late start serves nobody.
 
     In RQ's own form, so that `rq info` and dashboards see it, written in one go: RQ's Job takes
@@ -263,6 +277,21 @@ def queue_states(client: redis.Redis) -> dict[Stage, QueueState]:
         stage: QueueState(count, max(0.0, (now - _time(at)).total_seconds()) if at else 0.0)
         for stage, count, at in zip(STAGES, jobs, since, strict=True)
     }
+
+
+def all_queue_states(clients: Sequence[redis.Redis]) -> dict[Stage, QueueState]:
+    """Of queues on several Redis: all jobs, the age of the oldest one, of those that answer."""
+    found: dict[Stage, QueueState] = {}
+    for client in clients:
+        try:
+            states = queue_states(client)
+        except redis.RedisError:
+            continue
+        for stage, state in states.items():
+            so_far = found.get(stage, QueueState(0, 0.0))
+            jobs, oldest_s = so_far.jobs + state.jobs, max(so_far.oldest_s, state.oldest_s)
+            found[stage] = QueueState(jobs, oldest_s)
+    return found
 
 
 def _text(raw: bytes | str) -> str:
@@ -365,6 +394,14 @@ def bots(client: redis.Redis) -> list[str]:
 def announce(client: redis.Redis, role: str, name: str, about: Mapping[str, Any]) -> None:
     """Say that a worker lives; it is forgotten after WORKER_TTL_S."""
     client.set(f"eslbot:worker:{role}:{name}", json.dumps(about), ex=WORKER_TTL_S)
+
+
+def next_turn(client: redis.Redis, role: str) -> int:
+    """One more each time that a worker of this role asks."""
+    key = f"eslbot:queues:{role}"
+    turn: Any = client.incr(key)
+    client.expire(key, BOT_TTL_S)
+    return int(turn)
 
 
 def introduce(client: redis.Redis, listener: str, about: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ itself does, thousands of times a second.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,7 +17,7 @@ import redis
 Argument = str | bytes | int | float
 
 # Its stub knows commands of one word alone.
-_pack: Callable[[tuple[Argument, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]
+pack: Callable[[tuple[Argument, ...]], bytes] = hiredis.pack_command  # type: ignore[assignment]
 
 
 class Wire:
@@ -53,7 +53,7 @@ class Wire:
         Raises redis.RedisError, also where the answer is an error.
         """
         try:
-            connection = self._send(_pack(command))
+            connection = self._send((pack(command),))
             if within_s is None:
                 return connection.read_response()
             return connection.read_response(timeout=within_s)
@@ -63,15 +63,16 @@ class Wire:
             self._give_up()
             raise
 
-    def ask_all(self, packed: bytes, count: int) -> list[Any]:
-        """The answers to so many packed commands; a redis.ResponseError stands where one was
-        refused. Raises redis.RedisError."""
+    def ask_all(self, packed: Sequence[bytes], within_s: float | None = None) -> list[Any]:
+        """The answers to packed commands; a redis.ResponseError stands where one was refused.
+        within_s: for each. Raises redis.RedisError."""
         answers: list[Any] = []
+        more = {} if within_s is None else {"timeout": within_s}
         try:
             connection = self._send(packed)
-            for _ in range(count):
+            for _ in packed:
                 try:
-                    answers.append(connection.read_response())
+                    answers.append(connection.read_response(**more))
                 except redis.ResponseError as error:
                     answers.append(error)
         except BaseException:
@@ -79,10 +80,10 @@ class Wire:
             raise
         return answers
 
-    def _send(self, packed: bytes) -> Any:
+    def _send(self, packed: Sequence[bytes]) -> Any:
         if self._connection is None:
             self._connection = self._pool.get_connection()
-        self._connection.send_packed_command((packed,))
+        self._connection.send_packed_command((b"".join(packed),))
         return self._connection
 
     def _give_up(self) -> None:
@@ -107,7 +108,7 @@ class Pipe:
         return len(self._packed)
 
     def command(self, *command: Argument) -> None:
-        self._packed.append(_pack(command))
+        self._packed.append(pack(command))
 
     def xadd(
         self,
@@ -122,13 +123,13 @@ class Pipe:
         command.append("*")
         for field, value in fields.items():
             command += field, value
-        self._packed.append(_pack(tuple(command)))
+        self._packed.append(pack(tuple(command)))
 
     def hset(self, name: str, mapping: Mapping[str, Argument]) -> None:
         command: list[Argument] = ["HSET", name]
         for field, value in mapping.items():
             command += field, value
-        self._packed.append(_pack(tuple(command)))
+        self._packed.append(pack(tuple(command)))
 
     def expire(self, name: str, time: int) -> None:
         self.command("EXPIRE", name, time)
@@ -149,7 +150,7 @@ class Pipe:
         command: list[Argument] = ["ZADD", name]
         for member, score in mapping.items():
             command += score, member
-        self._packed.append(_pack(tuple(command)))
+        self._packed.append(pack(tuple(command)))
 
     def zremrangebyscore(self, name: str, low: Argument, high: Argument) -> None:
         self.command("ZREMRANGEBYSCORE", name, low, high)
@@ -169,7 +170,7 @@ class Pipe:
         packed, self._packed = self._packed, []
         if not packed:
             return []
-        answers = self._wire.ask_all(b"".join(packed), len(packed))
+        answers = self._wire.ask_all(packed)
         if raise_on_error:
             for answer in answers:
                 if isinstance(answer, redis.RedisError):

@@ -34,6 +34,7 @@ from rq.utils import current_timestamp
 from workers import jobs, logs, streams
 from workers.messages import MessageError, turn_from_json
 from workers.presence import Presence
+from workers.queues import Place
 from workers.wire import Pipe, Wire
 
 log = logging.getLogger(__name__)
@@ -86,7 +87,15 @@ class PoolWorker(SimpleWorker):
     # How long one blocked look at the queue lasts: bounds what a dead connection can hide.
     dequeue_timeout = 5
 
-    def __init__(self, context: jobs.Context, queue: redis.Redis, slots: Slots, name: str) -> None:
+    def __init__(
+        self,
+        context: jobs.Context,
+        queue: redis.Redis,
+        slots: Slots,
+        name: str,
+        leaves: bool = False,
+    ) -> None:
+        """leaves: there is another queue to go to when Redis fails."""
         super().__init__(
             [context.stage],
             name=name,
@@ -96,6 +105,7 @@ class PoolWorker(SimpleWorker):
             worker_ttl=60,
         )
         self._context = context
+        self._leaves = leaves
         self._slots = slots
         self._free = slots.free
         self._wire = Wire(queue)
@@ -126,6 +136,8 @@ class PoolWorker(SimpleWorker):
                     return self._next(timeout or self.dequeue_timeout)
                 except redis.ConnectionError as error:
                     self._heed()
+                    if self._leaves:
+                        raise
                     log.warning("Redis: %s; again in 1 s", streams.plain(error))
                     time.sleep(1.0)
         except BaseException:
@@ -227,11 +239,10 @@ class PoolWorker(SimpleWorker):
         self._wire.close()
 
 
-def work(context: jobs.Context, queue: redis.Redis, slots: int, health_s: float) -> bool:
+def work(context: jobs.Context, place: Place, slots: int, health_s: float) -> bool:
     """Serve until told to stop. Redis may go and come back meanwhile.
 
     Whether all jobs have ended: Python itself would wait for those that have not, without bound.
-    queue: a client of RQ's own: RQ blocks on it for longer than the jobs' client may.
     """
     presence = Presence(context, slots, health_s)
     presence.start()
@@ -242,7 +253,8 @@ def work(context: jobs.Context, queue: redis.Redis, slots: int, health_s: float)
         while True:
             try:
                 unique = f"{context.name}-{time.monotonic_ns()}"
-                worker = PoolWorker(context, queue, shared, unique)
+                queue, context.shard = place.choose()
+                worker = PoolWorker(context, queue, shared, unique, place.several)
                 worker.work(logging_level="WARNING")
                 if worker.stopping:
                     return worker.finish()

@@ -76,6 +76,7 @@ def _clock(vad: Vad, settings: Settings) -> tuple[Clock, list[Leg]]:
             preroll_ms=settings.preroll_ms,
             max_ms=settings.max_utterance_s * 1000,
             chunk_ms=settings.audio_chunk_ms,
+            gate_dbfs=settings.vad_gate_dbfs,
         )
         playback = Playback(FRAME, settings.playback_lead_frames, settings.playback_max_s)
         port = Port(audio, number * frames // CALLS * FRAME)

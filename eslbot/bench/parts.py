@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from eslbot.bench import hearing, hops, machine
+from eslbot.bench import hearing, hops, machine, providers
 from eslbot.bench.measure import Effort, Part, beside, table
 from eslbot.esl import Parser
 from eslbot.rig.house import ROOT
@@ -23,7 +23,7 @@ from eslbot.switch import events
 from workers.bot import load
 from workers.llm.matcher import Matcher
 
-GROUPS = ("tick", "vad", "hops", "events", "matcher", "command")
+GROUPS = ("tick", "vad", "hops", "events", "matcher", "command", "provider")
 WISHES = (
     "what is my balance please",
     "when are you open on a saturday",
@@ -93,6 +93,8 @@ def run(groups: list[str], effort: Effort) -> list[Part]:
                 found.append(matching(effort))
             case "command":
                 found.append(hops.command(effort))
+            case "provider":
+                found += providers.requests(effort)
     return found
 
 

@@ -28,6 +28,7 @@ from workers.messages import (
     SpeechEnd,
     Started,
 )
+from workers.wire import Pipe
 
 KEY = "eslbot:chaos"
 RESULTS = "eslbot:chaos:calls"
@@ -124,7 +125,7 @@ class Blindfold:
         return False
 
 
-def write_down(pipe: Any, fault: str, end: str, hung_up_by: str, turns: dict[str, int]) -> None:
+def write_down(pipe: Pipe, fault: str, end: str, hung_up_by: str, turns: dict[str, int]) -> None:
     entry = {"at": time.time(), "fault": fault, "end": end, "by": hung_up_by, "turns": turns}
     pipe.lpush(RESULTS, json.dumps(entry))
     pipe.ltrim(RESULTS, 0, MAX_RESULTS - 1)

@@ -21,6 +21,7 @@ from workers.settings import Settings
 
 log = logging.getLogger(__name__)
 
+MAX_LISTENERS = 100  # to one recording, each written down once
 MAX_SEARCHED = 2_000  # kept calls that a search looks at
 _NOT_OF_A_TURN = ("call", "leg", "more", "tools", "heard", "said", "slots")
 
@@ -35,10 +36,9 @@ class Archive:
         self._settings = settings
         self._thread = ThreadPool(1)
         self._store: Store | None = None
-        self._sound: tuple[tuple[str, int], bytes] = (
-            ("", 0),
-            b"",
-        )  # the recording that was heard last
+        # The recording that was heard last: (file, size), by whom.
+        self._sound: tuple[tuple[str, int], bytes] = (("", 0), b"")
+        self._heard: set[str] = set()
 
     def calls(self, query: str, limit: int) -> list[dict[str, Any]]:
         """The newest first."""
@@ -81,8 +81,13 @@ class Archive:
         which = (name, path.stat().st_size)
         if self._sound[0] != which:
             self._sound = (which, recording.read(path, store.seal.audio_keys))
+            self._heard.clear()
+        if who not in self._heard:
             with store.begin() as connection:
                 store.audit(connection, "listened", uuid, who=who)
+            if len(self._heard) >= MAX_LISTENERS:
+                self._heard.clear()
+            self._heard.add(who)
         return self._sound[1]
 
     def _ask(self, question: Callable[[Store], Any], otherwise: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import redis
@@ -16,8 +17,9 @@ CHAOS = "eslbot:chaos"
 LATE_AGE_S = 2.0  # a job that waits longer means that workers are short
 
 
-def look(client: redis.Redis, lag_ms: float) -> dict[str, Any]:
-    """As JSON. lag_ms: how late this process' own loop is. Without Redis only that is told."""
+def look(client: redis.Redis, lag_ms: float, queues: Sequence[redis.Redis] = ()) -> dict[str, Any]:
+    """As JSON. lag_ms: how late this process' own loop is. queues: where jobs wait, if not with all
+    the rest. Without Redis only lag_ms is told."""
     began = time.monotonic()
     found: dict[str, Any] = {"at": time.time(), "console": {"lag_ms": round(lag_ms, 1)}}
     try:
@@ -26,7 +28,7 @@ def look(client: redis.Redis, lag_ms: float) -> dict[str, Any]:
         found["redis"] = _redis(client, ping_ms)
         found["listeners"] = _named(client, streams.listener_key(""))
         found["workers"] = _workers(client)
-        found["queues"] = _queues(client)
+        found["queues"] = _queues(queues or (client,))
         found["breakers"] = _breakers(client)
         found["chaos"] = _json(client.get(CHAOS))
     except redis.RedisError as error:
@@ -87,11 +89,11 @@ def _workers(client: redis.Redis) -> list[dict[str, Any]]:
     return found
 
 
-def _queues(client: redis.Redis) -> list[dict[str, Any]]:
+def _queues(clients: Sequence[redis.Redis]) -> list[dict[str, Any]]:
     """age_s: of the job that waits longest; None: none waits."""
     return [
         {"name": stage, "jobs": jobs, "age_s": round(oldest_s, 3) if jobs else None}
-        for stage, (jobs, oldest_s) in streams.queue_states(client).items()
+        for stage, (jobs, oldest_s) in streams.all_queue_states(clients).items()
     ]
 
 

@@ -19,7 +19,7 @@ from eslbot.console.app import App
 from eslbot.console.archive import Archive
 from eslbot.console.door import Door, NoDoor
 from eslbot.console.feed import MAX_PAGES, Feed
-from workers import streams
+from workers import queues, streams
 from workers.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ class Console:
         self._settings = settings
         timeout_s = settings.redis_timeout_ms / 1000
         self._client = streams.connect(settings.redis, timeout_s, 16, settings.redis_tls)
+        self._queues = queues.connect(settings, timeout_s, 4)
         self._feed = Feed(self._client)
         self._lag_ms = 0.0
         self._health: tuple[float, dict[str, Any]] | None = None
@@ -106,7 +107,7 @@ class Console:
         """The house, looked at once a second at the most, however many pages ask."""
         now = time.monotonic()
         if self._health is None or now - self._health[0] > HEALTH_FOR_S:
-            self._health = (now, health.look(self._client, self._lag_ms))
+            self._health = (now, health.look(self._client, self._lag_ms, self._queues))
         return self._health[1]
 
 

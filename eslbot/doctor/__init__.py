@@ -1,4 +1,5 @@
-"""What `eslbot check` looks at; each module returns findings, and changes nothing.
+"""What `eslbot check` looks at; each module returns findings. Nothing that runs is
+changed; the folder of state, and the records' tables, are made where they are not there.
 
 house      ports, Redis, disk, the folder of state, records
 switch     a FreeSWITCH that is running, asked over its inbound event socket

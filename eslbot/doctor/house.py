@@ -14,7 +14,7 @@ from eslbot.doctor.finding import Finding, warning
 from eslbot.records.store import Store, StoreError
 from eslbot.records.webhooks import read_secrets
 from eslbot.redis_server import NoRedis, binary
-from workers import streams
+from workers import cluster, queues, streams
 from workers.bot import Bot
 from workers.settings import Settings, SettingsError
 
@@ -87,10 +87,67 @@ def other_redis(settings: Settings) -> list[Finding]:
         return [Finding(f"REDIS_URL: {streams.plain(error)}", "start it, or name another")]
 
 
-def _about(client: redis.Redis) -> list[Finding]:
+def queue_redis(settings: Settings) -> list[Finding]:
+    """Each Redis with queues: as the other one."""
+    name = "ESLBOT_QUEUE_REDIS_URLS"
+    try:
+        clients = queues.connect(settings, settings.redis_timeout_ms / 1000, 2)
+    except SettingsError as error:
+        return [Finding(str(error))]
+    found, away = [], []
+    for number, client in enumerate(clients, 1):
+        try:
+            found += _about(client, f"{name}: {number}")
+        except redis.RedisError as error:
+            away.append(f"{name}: {number}: {streams.plain(error)}")
+        finally:
+            client.close()
+    wrong = len(away) == len(clients)
+    do = "start it" if wrong else "start it; the jobs of its calls go to the others meanwhile"
+    return found + [Finding(what, do, warning=not wrong) for what in away]
+
+
+def audio_redis(settings: Settings) -> list[Finding]:
+    """Its Cluster: each slot has a master, each master answers and has a replica."""
+    name = "ESLBOT_AUDIO_REDIS_URL"
+    found = []
+    try:
+        nodes = cluster.connect(settings, 2)
+        if nodes is None:
+            return []
+        try:
+            nodes.look()
+            without = nodes.owners.count(None)
+            if without:
+                what = f"{name}: {without} of {len(nodes.owners)} slots have no master"
+                found.append(Finding(what, "redis-cli --cluster fix HOST:PORT"))
+            for master, replicas in nodes.replicas.items():
+                found += _master(f"{name}: {master.host}:{master.port}", nodes.at(master), replicas)
+        finally:
+            nodes.close()
+    except SettingsError as error:
+        found.append(Finding(str(error)))
+    except redis.RedisError as error:
+        found.append(Finding(f"{name}: {streams.plain(error)}", "start it, or name another"))
+    return found
+
+
+def _master(name: str, client: redis.Redis, replicas: int) -> list[Finding]:
+    try:
+        found = _about(client, name)
+    except redis.RedisError as error:
+        what = f"{name}: {streams.plain(error)}: calls hashed to it are in the menu"
+        return [Finding(what, "start it, or have a replica take over: CLUSTER FAILOVER")]
+    if not replicas:
+        what = f"{name}: has no replica: were it gone, its share of calls would be in the menu"
+        found.append(warning(what, "redis-cli --cluster add-node ... --cluster-slave"))
+    return found
+
+
+def _about(client: redis.Redis, name: str = "REDIS_URL") -> list[Finding]:
     version = client.info("server")["redis_version"]
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_REDIS:
-        return [Finding(f"REDIS_URL: Redis {version} is older than 6.2", "install a newer one")]
+        return [Finding(f"{name}: Redis {version} is older than 6.2", "install a newer one")]
     found = []
     try:
         memory = client.info("memory")
@@ -100,7 +157,7 @@ def _about(client: redis.Redis) -> list[Finding]:
     if int(memory.get("maxmemory", 0)) and policy != "noeviction":
         found.append(
             warning(
-                f"REDIS_URL: maxmemory-policy is {policy}: full, Redis would throw turns away "
+                f"{name}: maxmemory-policy is {policy}: full, Redis would throw turns away "
                 "without a word, where an error takes calls to the menu at once",
                 "maxmemory-policy noeviction",
             )
@@ -109,7 +166,7 @@ def _about(client: redis.Redis) -> list[Finding]:
     if took_ms > SLOW_MS:
         found.append(
             warning(
-                f"REDIS_URL: a ping takes {took_ms:.1f} ms at best, of {PINGS}",
+                f"{name}: a ping takes {took_ms:.1f} ms at best, of {PINGS}",
                 "a Redis near by: each turn passes it about ten times",
             )
         )

@@ -9,7 +9,7 @@ import redis
 
 from eslbot.console import health
 from eslbot.doctor.finding import Finding, warning
-from workers import streams
+from workers import queues, streams
 from workers.settings import Settings, SettingsError
 
 TIMEOUT_S = 3.0
@@ -62,12 +62,13 @@ def _parts(settings: Settings) -> list[Finding]:
     try:
         timeout_s = settings.redis_timeout_ms / 1000
         client = streams.connect(settings.redis, timeout_s, 2, settings.redis_tls)
+        shards = queues.connect(settings, timeout_s, 2)
     except SettingsError as error:
         return [Finding(str(error))]
     except ValueError as error:
         return [Finding(f"REDIS_URL: {streams.plain(error)}")]
     try:
-        found = health.look(client, 0.0)
+        found = health.look(client, 0.0, shards)
     except redis.RedisError as error:
         return [Finding(f"REDIS_URL: {streams.plain(error)}")]
     finally:

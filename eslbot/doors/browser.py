@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 START_S = 5.0
 # What of a call's log is of the client's concern, and under which name.
 TOLD = frozenset(
-    "call state partial heard decided said interrupted turn menu resumed variables".split()  # noqa: SIM905
+    "call state partial heard decided tool said interrupted turn menu resumed variables".split()  # noqa: SIM905
 )
 
 

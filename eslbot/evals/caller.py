@@ -25,6 +25,7 @@ from eslbot.switch.channel import REACH, Channel
 from workers import streams
 from workers.messages import TYPED, Turn
 from workers.messages import Final as Words
+from workers.wire import Pipe, Wire
 
 PAUSE_S: Final = 0.8  # the bot's silence after which a caller begins
 GREETING_S: Final = 20.0
@@ -128,10 +129,13 @@ class Caller:
 
     def _type(self, words: str) -> None:
         """Words for the call, to whichever listener has it."""
-        for key in self._client.scan_iter(streams.listener_key("*"), count=1000):
-            out = streams.out_key(key.decode().removeprefix(streams.listener_key("")))
-            turn = Turn(self.call.uuid, TYPED, out, "", 0.0, 0.0)
-            streams.publish(self._client, turn, Words(words))
+        with Wire(self._client) as wire:
+            pipe = Pipe(wire)
+            for key in self._client.scan_iter(streams.listener_key("*"), count=1000):
+                out = streams.out_key(key.decode().removeprefix(streams.listener_key("")))
+                turn = Turn(self.call.uuid, TYPED, out, "", 0.0, 0.0)
+                streams.publish(pipe, turn, Words(words))
+            pipe.execute()
 
     def _speaks(self, interrupt: Interrupt) -> bool:
         """Until the bot is so far in what it says."""

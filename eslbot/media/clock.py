@@ -18,6 +18,7 @@ from eslbot.vad import Vad
 log = logging.getLogger(__name__)
 
 TICK_S = 0.02
+DEAF_EVERY_S = 10.0  # it is told again
 MAX_LAG_S = 1.0  # a process that was stopped for long is well again as soon as it runs
 
 
@@ -29,6 +30,7 @@ class Clock:
         self._on_tick = on_tick
         self._legs: set[Leg] = set()
         self._running = False
+        self._deaf_told = -DEAF_EVERY_S
         self.lag_s = 0.0  # how late ticks are, on average of about a second
 
     def add(self, leg: Leg) -> None:
@@ -76,12 +78,27 @@ class Clock:
         # Each round takes one window of each call: a call's windows have an order.
         while waiting:
             heard = [(leg, found.pop(0)) for leg, found in waiting]
-            odds = self._vad.probabilities(
-                [leg.place for leg, _ in heard], [window for _, window in heard]
-            )
+            try:
+                odds = self._vad.probabilities(
+                    [leg.place for leg, _ in heard], [window for _, window in heard]
+                )
+            except Exception:
+                self._deaf(now)
+                return
             for (leg, window), probability in zip(heard, odds, strict=True):
                 try:
                     leg.judge(window, float(probability))
                 except Exception:
                     log.exception("a leg's endpointing failed")
             waiting = [(leg, found) for leg, found in waiting if found]
+        for leg in [leg for leg in self._legs if leg.endpointer.soon]:
+            try:
+                leg.judge_soon()
+            except Exception:
+                log.exception("a leg's endpointing failed")
+
+    def _deaf(self, now: float) -> None:
+        """The bot still speaks, and keys count: callers come to the menu, and to a person."""
+        if now - self._deaf_told > DEAF_EVERY_S:
+            self._deaf_told = now
+            log.exception("nobody is heard: the voice detection failed")

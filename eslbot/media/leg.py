@@ -46,6 +46,7 @@ class Leg:
         self._on_speech = on_speech
         self._on_played = on_played
         self._audio = b""
+        self._frame_bytes = playback.frame_bytes
 
     def windows(self, now: float) -> list[bytes]:
         """Drain the port; return the whole windows that have come together."""
@@ -55,12 +56,16 @@ class Leg:
         self.heard_at = now
         if self.tap is not None:
             self.tap.heard(audio)
-        if self.playback.frame_bytes != self.port.frame_bytes:
-            self.playback.frame_bytes = self.port.frame_bytes
+        size = self.port.frame_bytes
+        if size != self._frame_bytes:
+            self._frame_bytes = self.playback.frame_bytes = size
         kept = self._audio = self._audio + audio
-        count = len(kept) // WINDOW_BYTES
-        if not count:
+        if len(kept) < WINDOW_BYTES:
             return []
+        count = len(kept) // WINDOW_BYTES
+        if count == 1:  # most of them
+            self._audio = kept[WINDOW_BYTES:]
+            return [kept[:WINDOW_BYTES]]
         if count > MAX_WINDOWS:
             kept = kept[(count - MAX_WINDOWS) * WINDOW_BYTES :]
             count = MAX_WINDOWS
@@ -74,15 +79,21 @@ class Leg:
         for event in self.endpointer.window(window, probability):
             self._on_speech(event)
 
+    def judge_soon(self) -> None:
+        """The window that is not whole yet."""
+        if self.listening:
+            for event in self.endpointer.partial(self._audio):
+                self._on_speech(event)
+
     def play(self, now: float) -> None:
         """Send the frames that are due: speech, or silence, so that the caller gets RTP always."""
-        port, playback = self.port, self.playback
+        port, playback, tap = self.port, self.playback, self.tap
         if not port.started:
             return
         spoke = playback.busy
         for frame in (spoke and playback.due(now)) or playback.silence(now):
             port.send(frame)
-            if self.tap is not None:
-                self.tap.said(frame)
+            if tap is not None:
+                tap.said(frame)
         if spoke and playback.idle:
             self._on_played()

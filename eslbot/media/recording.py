@@ -19,7 +19,8 @@ import os
 import re
 import secrets
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -41,6 +42,7 @@ MAX_QUEUED = 2_000  # blocks of all calls, 32,000 bytes each
 FILE = re.compile(r"[0-9a-f]{32}\.(?:wav|enc)")  # a recording's name
 MAGIC = b"eslbot recording 1\n"
 HEADER_BYTES = 44
+MAX_SEALED_BYTES = 1 << 20  # of a block; ours have a few seconds at the most
 
 
 def folder(settings: Settings) -> Path:
@@ -155,9 +157,7 @@ class Recording:
 
     def _seal(self, block: bytes) -> None:
         assert self._key is not None and self._file is not None
-        nonce = secrets.token_bytes(12)
-        sealed = self._key.encrypt(nonce, block, struct.pack(">Q", self._blocks))
-        self._file.write(struct.pack(">I", len(sealed)) + nonce + sealed)
+        self._file.write(sealed(self._key, self._blocks, block))
         self._blocks += 1
 
     def give_up(self, why: str) -> None:
@@ -216,31 +216,44 @@ def header(data_bytes: int) -> bytes:
 
 def read(path: Path, keys: Sequence[bytes]) -> bytes:
     """The whole recording as a WAV file. Raises RecordingError, OSError."""
-    raw = path.read_bytes()
-    if not raw.startswith(MAGIC):
-        if raw[:4] != b"RIFF":
-            raise RecordingError("not a recording of ours")
-        return raw
-    at, number = len(MAGIC), 0
-    pcm = bytearray()
-    found: AESGCM | None = None
-    while at + 16 <= len(raw):
-        (size,) = struct.unpack_from(">I", raw, at)
-        nonce, sealed = raw[at + 4 : at + 16], raw[at + 16 : at + 16 + size]
-        if len(sealed) < size:
-            break  # the process was killed while it wrote this one
-        candidates = [found] if found else [AESGCM(key) for key in keys]
-        block, found = _opened(candidates, nonce, sealed, number)
-        if number:
-            pcm += block
-        at, number = at + 16 + size, number + 1
-    return header(len(pcm)) + bytes(pcm)
+    with path.open("rb") as file:
+        if file.read(len(MAGIC)) == MAGIC:
+            pcm = b"".join(islice(blocks(file, keys), 1, None))
+            return header(len(pcm)) + pcm
+        file.seek(0)
+        raw = file.read()
+    if raw[:4] != b"RIFF":
+        raise RecordingError("not a recording of ours")
+    return raw
 
 
-def _opened(
-    keys: Sequence[AESGCM], nonce: bytes, sealed: bytes, number: int
-) -> tuple[bytes, AESGCM]:
+def sealed(key: AESGCM, number: int, block: bytes) -> bytes:
+    """A block as it stands in a file."""
+    nonce = secrets.token_bytes(12)
+    body = key.encrypt(nonce, block, struct.pack(">Q", number))
+    return struct.pack(">I", len(body)) + nonce + body
+
+
+def blocks(file: BinaryIO, keys: Sequence[bytes]) -> Iterator[bytes]:
+    """What is sealed in a file behind its magic: the header, then the seconds. One that a killed
+    process did not write to its end is left out. Raises RecordingError, OSError."""
+    candidates = [AESGCM(key) for key in keys]
+    number = 0
+    while len(start := file.read(16)) == 16:
+        (size,) = struct.unpack_from(">I", start)
+        if size > MAX_SEALED_BYTES:
+            raise RecordingError("a block is larger than any of ours: the file was changed")
+        body = file.read(size)
+        if len(body) < size:
+            return
+        block, key = _opened(candidates, start[4:], body, number)
+        candidates = [key]
+        number += 1
+        yield block
+
+
+def _opened(keys: Sequence[AESGCM], nonce: bytes, body: bytes, number: int) -> tuple[bytes, AESGCM]:
     for key in keys:
         with contextlib.suppress(InvalidTag):
-            return key.decrypt(nonce, sealed, struct.pack(">Q", number)), key
+            return key.decrypt(nonce, body, struct.pack(">Q", number)), key
     raise RecordingError("no key that is set opens this recording, or it was changed")

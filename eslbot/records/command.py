@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from eslbot.records.read import Query
 
 COMMANDS = ("recorder", "calls", "show", "report", "export", "forget", "records")
+MAX_LIMIT = 10_000  # what is read at once, see read.py
 UNITS_S = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
 
 
@@ -58,7 +59,14 @@ def _filters(parser: argparse.ArgumentParser, limit: int = 50) -> None:
     parser.add_argument("--caller", metavar="NUMBER", help="from this number")
     parser.add_argument("--since", metavar="TIME", help="since 2026-11-21, or for 90m, 24h, 7d")
     parser.add_argument("--until", metavar="TIME")
-    parser.add_argument("--limit", type=int, default=limit, help="at most so many (%(default)s)")
+    parser.add_argument("--limit", type=_limit, default=limit,
+                        help=f"at most so many (%(default)s), up to {MAX_LIMIT}")  # fmt: skip
+
+
+def _limit(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:9]) <= MAX_LIMIT:
+        raise argparse.ArgumentTypeError(f"1 to {MAX_LIMIT}")
+    return int(text)
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -93,7 +101,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _run(arguments: argparse.Namespace, settings: Settings, store: Any) -> int:
-    from eslbot.records import export, keeping, read, rekey, report, show
+    from eslbot.records import export, keeping, read, report, show
 
     command = arguments.command
     if command == "calls":
@@ -117,8 +125,27 @@ def _run(arguments: argparse.Namespace, settings: Settings, store: Any) -> int:
         calls, files = keeping.prune(store, settings)
         print(f"{calls} calls and {files} recordings deleted")
     else:
-        print(f"{rekey.rekey(store)} rows sealed with the newest key")
+        return _rekey(settings, store)
     return 0
+
+
+def _rekey(settings: Settings, store: Any) -> int:
+    """0: the old keys can go. 1: something still needs them."""
+    from eslbot.media.recording import folder
+    from eslbot.records import rekey
+
+    print(f"{rekey.rekey(store)} rows sealed with the newest key")
+    found = rekey.rekey_recordings(folder(settings), store.seal.audio_keys, time.time())
+    if found.done:
+        with store.begin() as connection:
+            store.audit(connection, "rekeyed", detail=f"{found.done} recordings")
+    print(f"{found.done} recordings sealed with the newest key, {found.had} were already")
+    for name, why in found.failed:
+        print(f"eslbot records rekey: {name}: {why}", file=sys.stderr)
+    if found.open:
+        print(f"eslbot records rekey: {found.open} recordings are still being written: run it "
+              "again once they have ended", file=sys.stderr)  # fmt: skip
+    return 1 if found.failed or found.open else 0
 
 
 def _live(arguments: argparse.Namespace, settings: Settings) -> int:

@@ -134,14 +134,25 @@ class House:
         mark = "!" if respawn else ""
         numbers = [""] if workers == 1 else [f".{n}" for n in range(1, workers + 1)]
         names = [f"{role}{number}{mark}" for number in numbers for role in ROLES]
-        self.start("redis", *names, "listener")
-        self.wait_ready(workers)
+        try:
+            self.start("redis", *names, "listener")
+            self.wait_ready(workers)
+        except BaseException:
+            self.stop()  # nobody else will
+            raise
 
     def wait_ready(self, workers: int = 1) -> None:
-        until(lambda: "READY" in self.log("listener"), 90, "the listener says READY")
-        until(
-            lambda: all(self.ready(role) >= workers for role in ROLES), 60, "all workers are ready"
-        )
+        """Raises Late; then nothing of the house is left: nobody has it yet who would stop it."""
+        try:
+            until(lambda: "READY" in self.log("listener"), 90, "the listener says READY")
+            until(
+                lambda: all(self.ready(role) >= workers for role in ROLES),
+                60,
+                "all workers are ready",
+            )
+        except BaseException:
+            self.stop()
+            raise
 
     def ready(self, role: str) -> int:
         """How many workers of a role have got ready for the bot."""

@@ -186,6 +186,7 @@ class Provider:
         if mode == "refuse":
             raise wire.Cut
         body = wire.body(environ)
+        asked_at = time.monotonic()
         if mode in REFUSALS:
             after = [("Retry-After", "1")] if mode == "429" else []
             yield from wire.whole(wire.error("as told"), start, REFUSALS[mode], after)
@@ -194,7 +195,9 @@ class Provider:
             wire.until_gone(environ[wire.SOCKET])
             raise wire.Cut
         pieces, first_s, gap_s = self._pieces(name, environ, body)
-        gevent.sleep(first_s + (SLOW_S if mode == "slow" else 0.0))
+        # What it takes to make the answer is part of the stated delay, not on top of it.
+        due = asked_at + first_s + (SLOW_S if mode == "slow" else 0.0)
+        gevent.sleep(max(0.0, due - time.monotonic()))
         if mode == "html":
             start("200 OK", [("Content-Type", "text/html"), ("Content-Length", str(len(_PAGE)))])
             yield _PAGE
@@ -245,9 +248,10 @@ def _paced(pieces: Sequence[bytes], mode: str, gap_s: float) -> Iterator[bytes]:
     if mode == "half":
         half = (len(pieces) + 1) // 2
         pieces = pieces[:half] if len(pieces) > 1 else [pieces[0][: len(pieces[0]) // 2]]
+    began = time.monotonic()
     for sent, piece in enumerate(pieces):
-        if sent and gap_s:
-            gevent.sleep(gap_s)
+        if sent and gap_s:  # by the clock, so that being late does not add up
+            gevent.sleep(max(0.0, began + sent * gap_s - time.monotonic()))
         yield piece
     if mode == "half":
         raise wire.Cut

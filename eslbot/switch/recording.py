@@ -75,6 +75,13 @@ class Recording:
     def bot(self) -> npt.NDArray[np.int16]:
         return self._audio("bot")
 
+    def since(self, side: Side, tick: int) -> bytes:
+        """What was heard of a side from that tick on, L16; for who listens along."""
+        frames = self._sides[side].frames
+        if frames is None:
+            raise ValueError("this recording keeps no audio")
+        return b"".join(frames[tick:])
+
     def _audio(self, side: Side) -> npt.NDArray[np.int16]:
         frames = self._sides[side].frames
         if frames is None:

@@ -135,6 +135,7 @@ def _make_windows(dice: Random) -> tuple[dict[str, Any], list[tuple[int, float]]
         "preroll_ms": dice.choice((0, 300, 1000)),
         "max_ms": dice.choice((2000, 5000)),
         "chunk_ms": dice.choice((20, 100, 500)),
+        "gate_dbfs": dice.choice((None, -55)),
     }
     windows: list[tuple[int, float]] = []
     while len(windows) < 40 or dice.random() < 0.6:
@@ -158,7 +159,10 @@ def _check_windows(one: tuple[dict[str, Any], list[tuple[int, float]]]) -> bool:
         pcm = struct.pack("<I", n) * (WINDOW_BYTES // 4)
         fed += pcm
         pointer.min_speech_ms = least
-        for event in pointer.window(pcm, probability):
+        events = pointer.window(pcm, probability)
+        if pointer.soon:
+            events += pointer.partial(pcm[: 2 * (n % 257)])
+        for event in events:
             assert isinstance(event, SpeechStarted) != speaking, "out of order"
             if isinstance(event, SpeechStarted):
                 speaking, heard = True, event.pcm

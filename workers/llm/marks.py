@@ -13,6 +13,8 @@ from collections.abc import Callable
 
 MAX_MARK = 80
 _MARK = re.compile(r"\[([^\[\]\n]*)\]")
+# A sentence that is over waits for no more: its voice begins one piece of the model's earlier.
+_ENDED = re.compile(r"[.!?…][\"'”’)\]*_]*\s+$|\n\s*$")
 _NUMBERS = re.compile(r"\d{1,2}(?:\s*,\s*\d{1,2})*")
 
 
@@ -33,7 +35,7 @@ class Marks:
         if opened >= 0 and len(text) - opened <= MAX_MARK:
             opened = len(text[:opened].rstrip())  # the space before a mark goes with it
             text, self._held = text[:opened], text[opened:]
-        elif text[-1:].isspace():
+        elif text[-1:].isspace() and not _ENDED.search(text):
             bare = text.rstrip()
             text, self._held = bare, text[len(bare) :]
         return text

@@ -71,6 +71,7 @@ class Private:
         self._rules = bot.redaction
         self._public = _public(bot)
         self.kept: dict[str, str] = dict(kept or {})
+        self._callers: set[str] = set()  # placeholders of what the caller said himself
         self._window: deque[_Heard] = deque(maxlen=WINDOW)
         # The latest number, and the window as it was without it: joining takes figures away.
         self._before: tuple[int, list[_Heard]] = (-1, [])
@@ -90,11 +91,13 @@ class Private:
         run = [item for one in runs(text) for item in one]
         figures = "".join(item.char for item in run)
         cleaned = self.clean(text)
-        if not run or (slot and slot.accepts(figures)) or _talk(text) > MAX_OTHER_WORDS:
-            return cleaned, []
-        self._before = (number, [replace(one) for one in self._window])
-        self._window.append(_Heard(number, cleaned, text, figures))
-        return self._join(cleaned)
+        amended: list[Amended] = []
+        if run and not (slot and slot.accepts(figures)) and _talk(text) <= MAX_OTHER_WORDS:
+            self._before = (number, [replace(one) for one in self._window])
+            self._window.append(_Heard(number, cleaned, text, figures))
+            cleaned, amended = self._join(cleaned)
+        self._callers |= {one.group() for one in PLACEHOLDER.finditer(cleaned)}
+        return cleaned, amended
 
     def drop(self, number: int) -> None:
         """This utterance will be heard again, as a part of the next one."""
@@ -109,6 +112,28 @@ class Private:
         for placeholder, value in self.kept.items():
             text = text.replace(value, placeholder)
         return text
+
+    def voiced(self, text: str, known: Mapping[str, str]) -> tuple[str, str]:
+        """A sentence of the bot's, for a voice of ours and for a provider's. Both say what the
+        bot's knowledge and tools say; a provider is not told what the caller said himself.
+
+        known: placeholders as whoever made the sentence had them. Those of the bot's own earlier
+        words are put back.
+        """
+        own = {name: value for name, value in known.items() if name not in self._callers}
+        text = PLACEHOLDER.sub(lambda m: own.get(m.group(), m.group()), text)
+        if not self._callers:
+            return text, text
+        if len(self.kept) >= MAX_KEPT or len(text) > MAX_TEXT:
+            return text, self.clean(text)  # of what had no room, nobody knows whose it is
+        theirs = {name: self.kept[name] for name in self._callers if name in self.kept}
+        outside = text
+        for one in reversed(find(text, self._rules, self._needed)):
+            # A part of it, or more than it, is as good as told.
+            same = (n for n, value in theirs.items() if value in one.value or one.value in value)
+            if name := next(same, ""):
+                outside = outside[: one.start] + name + outside[one.end :]
+        return text, outside
 
     def clean_values(self, value: Any) -> Any:
         """Texts within lists and mappings."""

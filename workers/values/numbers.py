@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Set
 
 from workers.values.lexicon import Lexicon
 
 Found = tuple[int, int]  # the number, and how many tokens it is
+Read = Callable[[Lexicon, list[str], int], Found | None]
 
 
 def is_number(lexicon: Lexicon, token: str) -> bool:
@@ -40,14 +42,7 @@ def cardinal(lexicon: Lexicon, tokens: list[str], at: int) -> Found | None:
             high = (1, 0)
         else:
             return None
-    value, used = high
-    if at + used < len(tokens) and tokens[at + used] in lexicon.thousand:
-        used += 1
-        value *= 1000
-        low = _after(lexicon, tokens, at + used, _below_thousand)
-        if low:
-            return value + low[0], used + low[1]
-    return value, used
+    return _times(lexicon, tokens, at, high, 1000, lexicon.thousand, _below_thousand)
 
 
 def _below_thousand(lexicon: Lexicon, tokens: list[str], at: int) -> Found | None:
@@ -63,20 +58,26 @@ def _below_thousand(lexicon: Lexicon, tokens: list[str], at: int) -> Found | Non
             first = (1, 1) if tokens[at + 1] in large else None
     if first is None:
         return None
+    return _times(lexicon, tokens, at, first, 100, lexicon.hundred, below_hundred)
+
+
+def _times(
+    lexicon: Lexicon, tokens: list[str], at: int, first: Found, unit: int, words: Set[str],
+    read: Read,
+) -> Found:  # fmt: skip
+    """So many hundreds or thousands, where one of these words follows, and what is read behind."""
     value, used = first
-    if at + used < len(tokens) and tokens[at + used] in lexicon.hundred:
-        used += 1
-        value *= 100
-        low = _after(lexicon, tokens, at + used, below_hundred)
-        if low:
-            return value + low[0], used + low[1]
-    return value, used
+    if at + used >= len(tokens) or tokens[at + used] not in words:
+        return first
+    used += 1
+    low = _after(lexicon, tokens, at + used, read)
+    return (value * unit + low[0], used + low[1]) if low else (value * unit, used)
 
 
-def _after(lexicon: Lexicon, tokens: list[str], at: int, read) -> Found | None:  # type: ignore[no-untyped-def]
+def _after(lexicon: Lexicon, tokens: list[str], at: int, read: Read) -> Found | None:
     """What follows a hundred or a thousand, with an "and" or without."""
     skip = 1 if at < len(tokens) and tokens[at] in lexicon.and_ else 0
-    found: Found | None = read(lexicon, tokens, at + skip)
+    found = read(lexicon, tokens, at + skip)
     return (found[0], found[1] + skip) if found else None
 
 
