@@ -1,6 +1,7 @@
 """Numbers in words, as text2num reads them, in the language of most of them. No I/O.
 
-"treinta y cuatro, soixante-dix-huit"  →  34 at 0..16; another text: 78
+"treinta y cuatro, uno"                →  34 at 0..16, 1 at 18..21
+"soixante-dix-huit vingt et un"        →  78 at 0..17, 21 at 18..29
 
 A text has one language here, found by its numbers alone: callers change languages, and an engine
 may hear another one than the bot speaks. Single figures of other languages are left to spoken.py.
@@ -94,8 +95,13 @@ def _in(language: str, tokens: list[_Token], text: str) -> tuple[list[Said], int
         first, last = sorted((at, other))
         return not re.search(r"\w", text[found[first].end : found[last].start])
 
+    def between(said: Said) -> bool:
+        """Written figures: "06 onze 42"."""
+        before, after = text[max(0, said.start - 3) : said.start], text[said.end : said.end + 3]
+        return before.strip(" ,-")[-1:].isdecimal() and after.strip(" ,-")[:1].isdecimal()
+
     kept = [said for at, said in enumerate(found)
             if text[said.start : said.end].lower() not in _WEAK
-            or near(at, at - 1) or near(at, at + 1)]  # fmt: skip
+            or near(at, at - 1) or near(at, at + 1) or between(said)]  # fmt: skip
     spans = [(s.start, s.end) for s in kept if text[s.start : s.end].lower() not in ZEROS]
     return kept, sum(len(_WORD.findall(text[start:end])) for start, end in spans)

@@ -15,7 +15,8 @@ from workers.redaction.numbers import Said, numbers
 # A word that is one figure in one of these languages, whatever the rest of the text speaks. Numbers
 # of more figures, and other languages, are those of numbers.py.
 FIGURES = {
-    "zero": "0", "oh": "0", "o": "0", "nought": "0", "null": "0", "cero": "0", "zéro": "0",
+    "zero": "0", "oh": "0", "o": "0", "nought": "0", "null": "0", "nul": "0",
+    "cero": "0", "zéro": "0",
     "one": "1", "eins": "1", "uno": "1", "un": "1", "won": "1",
     "two": "2", "zwei": "2", "zwo": "2", "dos": "2", "deux": "2",
     "three": "3", "drei": "3", "tres": "3", "trois": "3",
