@@ -11,6 +11,7 @@ import redis
 from werkzeug.test import Client, TestResponse
 
 from eslbot import ai_off
+from eslbot.console import app as console_app
 from eslbot.console import login
 from eslbot.console.app import POLICY, STATIC, App
 from eslbot.console.archive import Archive
@@ -190,6 +191,17 @@ def test_after_the_logout_the_cookie_opens_nothing(locked: Page):
     assert locked.send("POST", "/logout").status_code == 204
     assert locked.gate.session(stolen) is None
     assert locked.get("/api/calls").status_code == 401
+
+
+def test_after_the_logout_nothing_more_is_told(locked: Page, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(console_app, "HEARTBEAT_S", 0.05)
+    locked.log_in()
+    locked.enter()
+    news = iter(locked.http.get("/api/live", base_url=HERE, buffered=False).response)
+    assert b"event: live" in next(news)
+    assert b"still here" in next(news)
+    locked.send("POST", "/logout")
+    assert list(news) == []
 
 
 # -- whose orders count

@@ -224,18 +224,20 @@ class App:
         return response
 
     def on_live(self, request: Request, session: Session) -> Response:
-        """Calls in progress first, then each one that changes."""
-        response = Response(self._news(), mimetype="text/event-stream")
+        """Calls in progress first, then each one that changes; until the session ends."""
+        response = Response(self._news(session), mimetype="text/event-stream")
         response.headers["X-Accel-Buffering"] = "no"
         return response
 
-    def _news(self) -> Iterator[str]:
+    def _news(self, session: Session) -> Iterator[str]:
         try:
             with self._feed.page() as page:
                 live = [one.shown() for one in self._feed.live()]
                 yield f"event: live\ndata: {json.dumps(live)}\n\n"
                 while True:
                     changed = page.take(HEARTBEAT_S)
+                    if self._gate.session(session.key) is None:
+                        return
                     calls = self._feed.calls
                     shown = [calls[call].shown() for call in changed if call in calls]
                     for one in shown:
