@@ -56,6 +56,8 @@ class Assistant:
             if self._acting:
                 self._cut = None  # by the clock, before it was known: the answer goes on
                 return
+            if state is State.THINKING and self._turn and (self._turn.keyed or self._turn.typed):
+                return  # a noise would undo an entry of which no audio could be heard again
             if state in (State.SPEAKING, State.LISTENING, State.THINKING):
                 carry = self._onset()
                 self._open(keyed=False).hear(carry + event.pcm)

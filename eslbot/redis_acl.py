@@ -46,7 +46,7 @@ RULES = {
         # RQ's maintenance uses these types in many ways; SORT, which is in them, reads any key.
         "+@hash +@list +@set +@sortedset -@dangerous",
         CONNECTION, SCRIPTS, CLUSTER, "+info|server +multi +exec +discard +watch +unwatch",
-        "+get +set +mget +incr +del +exists +expire +pexpire +persist +ttl +pttl +scan",
+        "+get +set +mget +incrby +del +exists +expire +pexpire +persist +ttl +pttl +scan",
         "+xadd +xread +subscribe +unsubscribe",
     ],
     RECORDER: [

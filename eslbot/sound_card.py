@@ -26,7 +26,9 @@ PROGRAMS = (
     (["arecord", *_ALSA], ["aplay", "--buffer-time=120000", *_ALSA]),
 )
 LOOK_S = 0.02
-MAX_READ = 3200  # bytes: 200 ms; a device that gives more at once is behind, and catches up
+# 200 ms; a device that gives more at once is behind, and catches up. A pipe takes so much whole or
+# not at all (PIPE_BUF), never half a sample.
+MAX_BYTES = 3200
 ENDS_WITHIN_S = 2.0
 
 
@@ -82,13 +84,13 @@ class SoundCard:
         while not call.closed.is_set():
             self._alive()
             with contextlib.suppress(BlockingIOError):
-                spoken = os.read(self._in, MAX_READ)
-                if not call.saying or len(spoken) < MAX_READ:
+                spoken = os.read(self._in, MAX_BYTES)
+                if not call.saying or len(spoken) < MAX_BYTES:
                     call.say(spoken)
             sound = call.recording.since("bot", heard)
             heard = call.recording.ticks
             with contextlib.suppress(BlockingIOError, BrokenPipeError):
-                os.write(self._out, sound)
+                os.write(self._out, sound[-MAX_BYTES:])
             gevent.sleep(LOOK_S)
 
     def _alive(self) -> None:

@@ -14,8 +14,16 @@ from honcho import environ
 
 ROOT = Path(__file__).resolve().parent.parent
 
-if __name__ == "__main__":
+
+def settings(root: Path) -> dict[str, str]:
+    """Those of the file, none where there is no file."""
     with contextlib.suppress(FileNotFoundError):
-        os.environ.update(environ.parse((ROOT / ".env").read_text()))
+        found: dict[str, str] = environ.parse((root / ".env").read_text())
+        return found
+    return {}
+
+
+if __name__ == "__main__":
+    os.environ.update(settings(ROOT))
     # In its place, so that signals reach it.
     os.execv(sys.executable, [sys.executable, "-m", "eslbot", *sys.argv[1:]])  # noqa: S606

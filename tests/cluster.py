@@ -37,7 +37,7 @@ class ClusterNodes:
             *("--cluster-enabled", "yes", "--cluster-node-timeout", "1000"),
             *("--cluster-require-full-coverage", "no", *self._more),
         )
-        node.port = _port()
+        node.port = free_cluster_port()
         node.url = f"redis://127.0.0.1:{node.port}/0"
         return node
 
@@ -106,7 +106,7 @@ def _text(raw: Any) -> Any:
     return raw.decode() if isinstance(raw, bytes) else raw
 
 
-def _port() -> int:
+def free_cluster_port() -> int:
     """Free, as is the one of the cluster's bus, 10,000 above."""
     while True:
         port = free_port()

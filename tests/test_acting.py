@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import redis
 
 from eslbot.acting import proceed, worked
 from eslbot.ladder import Climb
 from eslbot.turn import Turn
 from tests import acting_bot
 from tests.test_ladder import Notes
+from workers import jobs, streams
+from workers.acting import Result, ToolCall
 from workers.messages import DialogState, Proceed, Worked, Working
 from workers.messages import Turn as TurnMessage
+from workers.wire import Wire
 
 
 class Told:
@@ -116,3 +122,22 @@ def test_of_two_attempts_one_alone_gets_the_word(told: Told):
     told.turn.again("llm", 0)
     told.ask("pay", attempt=1)
     assert not told.climb.takes(0, Working("pay", "act of pay"))
+
+
+def test_a_worker_heeds_the_word_for_its_own_attempt_alone(client: redis.Redis, tmp_path: Path):
+    bot = acting_bot.bot(tmp_path, "http://127.0.0.1:1")
+    call = ToolCall("pay", {"account": "4271"})
+    turn = TurnMessage("call", 1, "out", "sha", 5.0, 5.0, attempt=1)
+    ran: list[str] = []
+    tools = SimpleNamespace(run=lambda *given: ran.append(given[3]) or Result("ok"))
+    context: Any = SimpleNamespace(client=client, stage="llm", tools=tools)
+    with Wire(client) as wire:
+        line = jobs.Line(context, turn, wire)
+        for attempt, act, go in ((0, call.act, True), (1, "another act", True),
+                                 (1, call.act, False)):  # fmt: skip
+            streams.feed(client, turn, "llm", Proceed(attempt, act, "key", go), 60)
+        assert jobs._act(context, line, bot, call) == Result("unknown")
+        assert ran == []
+        streams.feed(client, turn, "llm", Proceed(1, call.act, "key", True), 60)
+        assert jobs._act(context, line, bot, call) == Result("ok")
+    assert ran == [f"key-{call.act}"]

@@ -170,3 +170,9 @@ def test_a_model_that_cancels_nothing_does_no_harm(server: Provider, energy: Bot
     server.plan.tools = [("cancel_wish", "{}")]
     said, decision = turn(model(server), energy)
     assert (said.strip(), decision.action) == (energy.phrases.anything_else, "none")
+
+
+def test_a_model_says_what_shall_stay(server: Provider, energy: Bot) -> None:
+    server.plan.tools = [("handle_intent", '{"intent": "hours", "unchanged": true}')]
+    said, _ = turn(model(server), energy)
+    assert said.startswith("Everything else stays as it is. We are open")

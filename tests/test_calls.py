@@ -6,6 +6,7 @@ caller's voice is recorded.
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import sys
 import wave
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import gevent
 import httpx
@@ -22,6 +24,7 @@ import pytest
 from eslbot.switch.caller import Caller, Interrupt, Keys, NotAnswered, Say
 from eslbot.switch.channel import Channel
 from tests.house import RECORDINGS, ROOT, House, recording, until
+from workers import streams
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +106,22 @@ def test_a_caller_interrupts_and_is_heard(house: House):
     greeting = "Welcome to Northwind Energy. How can I help you?"
     assert greeting.startswith(cut)
     assert cut != greeting
+
+
+def test_of_an_answer_that_was_cut_off_what_was_heard_is_kept(house: House):
+    call, caller = greeted(house)
+    call.say(recording("hours"))
+    until(lambda: "We are open" in house.said(call), 20, "the answer")
+    caller.do(Interrupt(recording("person"), after_s=0.6))
+    until(lambda: call.where == "extension:2000", 20, "a person")
+    client = house.redis.client(2)
+    entries: Any = client.xrange(streams.RECORDS)
+    client.close()
+    kept = [json.loads(e[b"fields"]) for _, e in entries
+            if (e[b"call"], e[b"what"]) == (call.uuid.encode(), b"turn")]  # fmt: skip
+    (cut,) = [turn for turn in kept if turn["interrupted"]]
+    assert cut["heard"]
+    assert cut["said"] and "We are open from eight".startswith(" ".join(cut["said"].split()[:2]))
 
 
 def test_a_caller_presses_keys_in_place_of_words(house: House):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+import subprocess
 import threading
 import uuid
 from collections.abc import Iterator
@@ -11,10 +13,11 @@ from pathlib import Path
 import pytest
 import redis
 
-from eslbot import redis_acl
+from eslbot import redis_acl, redis_server
 from eslbot.doctor import house as doctor
-from tests.cluster import ClusterNodes, tell
+from tests.cluster import ClusterNodes, free_cluster_port, tell
 from tests.conftest import RedisServer, free_port, wait_until
+from tests.house import ROOT
 from workers import streams
 from workers.cluster import Address, Cluster, ClusterWire, connect, slot_of
 from workers.settings import SettingsError, load
@@ -210,6 +213,29 @@ def test_a_redis_that_is_no_cluster_is_told(redis_process: RedisServer):
 def test_a_wrong_url_is_refused(url: str):
     with pytest.raises(SettingsError, match=r"ESLBOT_AUDIO_REDIS_URL: not redis\+cluster://"):
         connect(load({"ESLBOT_AUDIO_REDIS_URL": url}), 2)
+
+
+def test_redis_takes_the_file_that_deploy_has(tmp_path: Path):
+    file = (ROOT / "deploy" / "redis" / "cluster.conf").read_text()
+    (tmp_path / "cluster.conf").write_text(file.replace("bind 10.0.0.31", "bind 127.0.0.1"))
+    port = free_cluster_port()
+    with (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [redis_server.binary(), str(tmp_path / "cluster.conf"), "--port", str(port),
+             "--dir", str(tmp_path)], stdout=log, stderr=log,
+        )  # fmt: skip
+    try:
+        with redis.Redis(port=port, protocol=2) as client:
+            streams.wait_for_redis(client, 20)
+            assert client.info("cluster")["cluster_enabled"] == 1
+            name = "cluster-require-full-coverage"
+            assert client.config_get(name) == {name: "no"}
+    finally:
+        server.kill()
+        server.wait()
+    # What stands in its first lines is a URL of ours.
+    (url,) = re.findall(r"ESLBOT_AUDIO_REDIS_URL=(\S+)", file)
+    assert connect(load({"ESLBOT_AUDIO_REDIS_URL": url}), 2) is not None
 
 
 def test_without_one_there_is_none(tmp_path: Path):

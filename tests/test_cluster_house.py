@@ -49,7 +49,8 @@ def house(
         ESLBOT_QUEUE_REDIS_URLS=" ".join(one.url for one in queues),
     )
     try:
-        one.start_all()
+        one.start("redis", *streams.STAGES, "listener")
+        until(lambda: "READY" in one.log("listener"), 300, "the listener says READY")
         yield one
     finally:
         one.stop()

@@ -10,6 +10,7 @@ from workers.bot.slot import MAX_TEXT
 from workers.llm.engine import Request
 from workers.llm.intents import IntentsEngine
 from workers.messages import Decision, DialogState
+from workers.summary import MAX_SUMMARY, with_step
 
 ENGINE = IntentsEngine()
 
@@ -295,3 +296,12 @@ def test_slots_of_another_bot_in_the_state_do_no_harm(energy: Bot) -> None:
 def test_a_transfer_goes_to_a_named_destination_or_nowhere(energy: Bot, destination: str) -> None:
     outcome = dialog.transfer(energy, DialogState(), destination)
     assert outcome.decision.action == "none"
+
+
+def test_of_a_long_call_the_summary_has_what_was_done_last(energy: Bot) -> None:
+    told = ""
+    for number in range(100):
+        told = with_step(energy, told, "balance", {"account": f"{number:08}"})
+        assert len(told) <= MAX_SUMMARY
+    assert told.endswith("balance (account: 00000099)")
+    assert told.startswith("balance (account: ")  # a whole step

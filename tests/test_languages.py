@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import redis
 
@@ -10,7 +12,7 @@ from workers import jobs, streams
 from workers.bot import Bot, load
 from workers.engines import Level
 from workers.llm.intents import IntentsEngine
-from workers.messages import Decision, Final, Message, Sentence, Turn, decode
+from workers.messages import Decision, Final, Message, Sentence, SentencesEnd, Turn, decode
 from workers.stt.engine import Hints
 from workers.tts.cache import SpeechCache
 from workers.tts.shared_sentences import sentences_of, shared_sentences
@@ -55,6 +57,28 @@ def test_from_the_change_on_each_sentence_is_in_the_other_language(
 def test_a_turn_in_another_language_is_answered_by_its_file(client: redis.Redis, parcels: Bot):
     told = answered(client, parcels, "wann haben Sie geöffnet", "de-AT")
     assert sentences(told)[0] == ("Wir sind von acht bis achtzehn Uhr da.", "")
+
+
+@pytest.mark.parametrize(("own", "spoken"), [("de", "de"), ("", "en")])
+def test_a_sentence_is_spoken_in_its_own_language(
+    client: redis.Redis, parcels: Bot, own: str, spoken: str
+):
+    asked: list[str] = []
+
+    class Voice:
+        name = voice = "voice"
+
+        def speak(self, text: str, language: str, timeout_s: float) -> Iterator[bytes]:
+            asked.append(language)
+            yield bytes(16_000)
+
+    streams.put_bot(client, parcels)
+    context = jobs.Context(client, "tts", [Level(Voice(), "")], "w", SpeechCache(0, 60, None, None))
+    turn = Turn("call", 1, OUT, parcels.sha, 5.0, 5.0, "en")
+    for message in (Sentence(0, "Wie bitte?", own), SentencesEnd(1)):
+        streams.feed(client, turn, "tts", message, 60)
+    jobs.run(context, turn)
+    assert asked == [spoken]
 
 
 def test_speech_to_text_is_told_what_to_expect_in_its_language(parcels: Bot):

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,6 +39,15 @@ def test_what_is_typed_is_heard_and_answered(house: House):
     assert "'/x': only 0-9, * and # can be pressed" in done.stdout
     assert "said     We are open" in done.stdout
     assert done.stdout.endswith("hung up\n")
+
+
+def test_without_a_microphone_nobody_is_called(house: House, tmp_path: Path):
+    done = subprocess.run(
+        [sys.executable, "-m", "eslbot", "talk", "--microphone"], cwd=ROOT, check=False,
+        env=house.environ | {"PATH": str(tmp_path)}, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "alsa-utils" in done.stderr
 
 
 def test_a_round_goes_through_greeting_answer_menu_and_person(house: House):

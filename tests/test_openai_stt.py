@@ -42,6 +42,12 @@ def hear(server: Provider, pcm: bytes, hints: Hints | None = None) -> Transcript
         utterance.close()
 
 
+def test_no_more_of_an_utterance_is_kept_than_may_be(server: Provider) -> None:
+    with pytest.raises(SttError, match="longer than may be kept"):
+        hear(server, bytes(31 * RATE * 2))
+    assert server.seen == []
+
+
 def test_what_the_caller_said_is_in_the_wav(server: Provider) -> None:
     hear(server, tone(1.0, 1234.0))
     with wave.open(io.BytesIO(server.seen[0].fields["file"])) as file:

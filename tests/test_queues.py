@@ -6,10 +6,10 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 
-import gevent
 import pytest
 import redis
 
+from eslbot import redis_acl
 from eslbot.doctor import house as doctor
 from eslbot.rig.house import until
 from eslbot.shards import Shards
@@ -96,9 +96,9 @@ def test_what_was_written_to_one_that_dies_is_counted(servers, shards: Shards):
     streams.announce(servers[0].client(2), "llm", "w", ABOUT)
     until(lambda: shards.usable("llm"), 20, "it has a worker")
     servers[0].kill()
-    shards.dispatch(turn("a"), "llm")
+    writer = shards._shards[0].writer
+    assert writer.put(lambda pipe: streams.enqueue(pipe, turn("a"), "llm"), urgent=True)
     until(lambda: shards.lost == 1, 20, "it is lost")
-    gevent.sleep(0)
     assert not shards.usable("llm")
 
 
@@ -127,6 +127,31 @@ def port(place: Place) -> int:
     ports = {one.connection_pool.connection_kwargs["port"] for one in (queue, look)}
     assert len(ports) == 1
     return int(ports.pop())
+
+
+def test_listeners_and_workers_need_no_more_than_their_users_have(servers):
+    admin = servers[0].client(2)
+    for line in redis_acl.lines(dict.fromkeys(redis_acl.RULES, "pass-word"))[1:]:
+        _, user, *rules = line.split()
+        admin.execute_command("ACL", "SETUSER", user, *rules)
+    worker, listener = (
+        streams.connect(servers[0].url.replace("//", f"//{user}:pass-word@"), 2.0, 4)
+        for user in (redis_acl.WORKER, redis_acl.LISTENER)
+    )
+    assert streams.next_turn(worker, "llm") == 1
+    assert streams.next_turn(worker, "llm") == 2
+    assert admin.ttl("eslbot:queues:llm") > 0
+    streams.announce(worker, "llm", "w", ABOUT)
+    shard = Shards([listener])
+    shard.start()
+    try:
+        until(lambda: shard.usable("llm"), 20, "the listener sees the worker")
+        assert shard.dispatch(turn("a"), "llm")
+        until(lambda: waiting(servers[0]) == ["a"], 20, "the job is there")
+        assert shard.states()["llm"].jobs == 1
+    finally:
+        shard.stop()
+    assert not admin.acl_log()
 
 
 def test_the_check_says_which_one_is_away(servers):

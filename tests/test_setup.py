@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from eslbot import with_env
 from tests.conftest import ENERGY, RedisServer, free_port
+from workers.settings import reference
 
 ROOT = Path(__file__).parent.parent
 
@@ -184,3 +186,27 @@ def test_a_file_that_is_no_bot_at_all_is_refused(tmp_path: Path, raw: bytes):
     run = eslbot("check", str(path))
     assert run.returncode == 2
     assert len(run.stderr.splitlines()) == 1
+
+
+def test_the_command_has_the_settings_of_make_run(tmp_path: Path):
+    assert with_env.settings(tmp_path) == {}
+    (tmp_path / ".env").write_text("ESLBOT_BOT=my-bot.yaml\n# ESLBOT_X=1\nESLBOT_LLM_MODEL='a b'\n")
+    assert with_env.settings(tmp_path) == {"ESLBOT_BOT": "my-bot.yaml", "ESLBOT_LLM_MODEL": "a b"}
+
+
+def test_make_writes_the_command(tmp_path: Path):
+    """From any folder, with this checkout's code; in a copy, as the Makefile goes by its own."""
+    (tmp_path / "Makefile").write_bytes((ROOT / "Makefile").read_bytes())
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    for name in ("requirements.txt", "setup.cfg", ".venv/ready"):  # the last one made last
+        (tmp_path / name).touch()
+    for name in ("eslbot", "workers"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    command = tmp_path / ".venv" / "bin" / "eslbot"
+    subprocess.run(["make", "-s", "-C", str(tmp_path), ".venv/bin/eslbot"], check=True, timeout=60)
+    done = subprocess.run([command, "settings"], cwd="/", check=False, capture_output=True,
+                          text=True, timeout=60)  # fmt: skip
+    assert done.stdout == reference(), done.stderr

@@ -2,39 +2,42 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+import gevent
 import pytest
+from gevent.event import Event
 
-from tests.house import RECORDINGS, ROOT, House, until
+from eslbot.sound_card import NoSoundCard, SoundCard
+from eslbot.switch.recording import Recording
+from tests.house import until
 
-# Silence for as long as the greeting lasts, the question, and silence: 20 ms each 20 ms.
+FRAME = bytes(range(160)) * 2
+# A frame that can be told from silence, and then silence for ever, 20 ms each 20 ms.
 MICROPHONE = f"""#!{sys.executable}
-import sys, time, wave
-with wave.open({str(RECORDINGS / "hours.wav")!r}) as file:
-    question = file.readframes(file.getnframes())
-sound, due = bytes(6 * 16000) + question, time.monotonic()
+import sys, time
+frame = bytes(range(160)) * 2
 while True:
-    frame, sound = sound[:320].ljust(320, b"\\0"), sound[320:]
     sys.stdout.buffer.write(frame)
     sys.stdout.buffer.flush()
-    due += 0.02
-    time.sleep(max(0.0, due - time.monotonic()))
+    frame = bytes(320)
+    time.sleep(0.02)
 """
 
 
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    one = House(tmp_path_factory.mktemp("house"), tmp_path_factory.mktemp("state"),
-                ESLBOT_NO_INPUT_MS="60000")  # fmt: skip
-    one.start_all()
-    yield one
-    one.stop()
+class Call:
+    """What a sound card sees of a call."""
+
+    def __init__(self) -> None:
+        self.recording = Recording(8000, 20)
+        self.closed = Event()
+        self.said = b""
+        self.saying = False
+
+    def say(self, pcm: bytes) -> None:
+        self.said += pcm
 
 
 def program(path: Path, text: str) -> None:
@@ -42,43 +45,43 @@ def program(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
-def talk(house: House, programs: Path) -> subprocess.Popen[str]:
-    environ = house.environ | {"PATH": str(programs)}
-    return subprocess.Popen(
-        [sys.executable, "-m", "eslbot", "talk", "--microphone"], cwd=ROOT, env=environ,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The only folder in which programs are looked for."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    return tmp_path
 
 
-def test_what_is_spoken_is_answered_aloud(house: House, tmp_path: Path):
-    heard = tmp_path / "heard.raw"
-    program(tmp_path / "parec", MICROPHONE)
-    program(tmp_path / "pacat", f"#!/bin/sh\nexec /bin/cat > {heard}\n")
-    done = talk(house, tmp_path)
-    assert done.stdout and done.stdin
-    told = ""
-    for line in done.stdout:
-        told += line
-        if "turn" in line and "We are open" in told:
-            break
-    done.stdin.close()  # Ctrl-D
-    told += done.stdout.read()
-    assert done.wait(60) == 0
-    assert "heard    'when are you open'" in told
-    assert told.endswith("hung up\n")
-    # Greeting and answer came out of the loudspeaker: ten seconds, some of them between the words.
-    loud = np.abs(np.frombuffer(heard.read_bytes()[: heard.stat().st_size // 2 * 2], "<i2")) > 500
-    assert loud.reshape(-1)[: len(loud) // 160 * 160].reshape(-1, 160).any(axis=1).sum() * 0.02 > 5
+@pytest.mark.parametrize("names", [("parec", "pacat"), ("arecord", "aplay")])
+def test_both_sides_are_carried(programs: Path, names: tuple[str, str]):
+    heard = programs / "heard.raw"
+    program(programs / names[0], MICROPHONE)
+    program(programs / names[1], f"#!/bin/sh\nexec /bin/cat > {heard}\n")
+    call: Any = Call()
+    call.recording.tick(b"", b"before\0\0")  # is over when the card comes
+    with SoundCard() as card:
+        carrying = gevent.spawn(card.carry, call)
+        until(lambda: call.said.startswith(FRAME), 60, "the microphone is heard")
+        call.recording.tick(b"", FRAME)
+        call.recording.tick(b"", FRAME[::-1])
+        until(lambda: heard.exists() and heard.stat().st_size >= 640, 60, "it is played")
+        call.closed.set()
+        carrying.get(timeout=60)
+    assert heard.read_bytes() == FRAME + FRAME[::-1]
+    for one in (card._microphone, card._loudspeaker):
+        assert one.poll() is not None, "left behind"
 
 
-def test_a_microphone_that_is_not_there_is_told(house: House, tmp_path: Path):
-    done = talk(house, tmp_path)
-    assert "neither parec and pacat" in done.communicate(timeout=60)[1]
-    assert done.returncode == 2
-    program(tmp_path / "parec", "#!/bin/sh\necho 'Connection refused' >&2\nexit 1\n")
-    program(tmp_path / "pacat", "#!/bin/sh\nexec /bin/cat > /dev/null\n")
-    done = talk(house, tmp_path)
-    began = time.monotonic()
-    until(lambda: done.poll() is not None or time.monotonic() - began > 60, 90)
-    assert done.communicate()[1] == "eslbot talk: parec ended: Connection refused\n"
-    assert done.returncode == 2
+def test_without_the_programs_it_says_what_to_install(programs: Path):
+    program(programs / "parec", MICROPHONE)  # and no pacat
+    with pytest.raises(NoSoundCard, match=r"pulseaudio-utils.*alsa-utils"):
+        SoundCard()
+
+
+def test_a_device_that_is_not_there_is_told_in_its_own_words(programs: Path):
+    program(programs / "parec", "#!/bin/sh\necho 'Connection refused' >&2\nexit 1\n")
+    program(programs / "pacat", "#!/bin/sh\nexec /bin/cat > /dev/null\n")
+    call: Any = Call()
+    told = r"^parec ended: Connection refused$"
+    with SoundCard() as card, pytest.raises(NoSoundCard, match=told), gevent.Timeout(60):
+        card.carry(call)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +17,7 @@ from tests.conftest import RedisServer, wait_until
 from tests.provider import Plan, Provider
 from workers.bot import Bot
 from workers.breaker import provider_failed
-from workers.tts.cache import SpeechCache, Wanted, wanted
+from workers.tts.cache import PRIVATE_S, SpeechCache, Wanted, wanted
 from workers.tts.engine import TtsError
 from workers.tts.openai import OpenAiTts
 from workers.tts.shared_sentences import shared_sentences
@@ -359,3 +360,11 @@ def test_shared_sentences_are_the_bots_own_words(energy: Bot):
     assert not [text for text in found if "{" in text]
     for row in energy.tables["accounts"].values():
         assert not [text for text in found for value in row.values() if value in text]
+
+
+def test_what_one_caller_was_told_is_forgotten_soon():
+    cache = SpeechCache(1_000_000, 86_400, None, None)
+    old = Spoken(bytes(16_000), int(time.time() - PRIVATE_S) - 1)
+    for memory, kept in ((cache._private, None), (cache._shared, old)):
+        memory.put("sha", old)
+        assert memory.get("sha") is kept

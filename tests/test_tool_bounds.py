@@ -12,10 +12,12 @@ import pytest
 
 from tests import acting_bot
 from tests.provider import Provider
+from workers.bot.tools import Tool
 from workers.http_provider import Deadline, ProviderError
 from workers.http_provider import Provider as Client
 from workers.settings import Settings
 from workers.tools.runner import MAX_ANSWER_BYTES, Runner
+from workers.tools.values import BadArguments, arguments
 
 
 class Backend(BaseHTTPRequestHandler):
@@ -66,3 +68,14 @@ def test_a_request_goes_to_no_other_host_than_its_connections() -> None:
                 pytest.fail("it was sent")
         client.close()
         assert (server.connections, other.connections) == (0, 0)
+
+
+@pytest.mark.parametrize("value", ["purple", "", "Red", "red ", 1, True, ["red"], {"red": 1}])
+def test_a_choice_is_one_of_its_options(value: object) -> None:
+    kind = {"type": "choice", "options": ["red", "green"]}
+    tool = Tool.model_validate(
+        {"description": "d", "url": "http://h/{c}", "arguments": {"c": kind}, "on_error": "e"}
+    )
+    assert arguments(tool, {"c": "red"}) == {"c": "red"}
+    with pytest.raises(BadArguments):
+        arguments(tool, {"c": value})

@@ -272,8 +272,14 @@ def test_a_whisper_is_for_freeswitchs_group_to_read_and_old_ones_go(bot: Bot, tm
     (tmp_path / "other.wav").touch()
     links: dict[str, Any] = {}
     nothing = lambda *_, **__: None  # noqa: E731
-    link = SimpleNamespace(out="out", able=lambda stage: True, register=links.__setitem__,
-                           forget=nothing, dispatch=nothing, feed=nothing)  # fmt: skip
+    link = SimpleNamespace(
+        out_for=lambda call: "out",
+        able=lambda stage: True,
+        register=links.__setitem__,
+        forget=nothing,
+        dispatch=nothing,
+        feed=nothing,
+    )
     one = call(bot, {})
     one.settings = Settings(whisper_dir=str(tmp_path))
     one.house = SimpleNamespace(link=link)

@@ -47,6 +47,17 @@ def say(host: ProcessHost, text: str, timeout_s: float = PATIENCE_S) -> list[tup
     return list(host.speak({"text": text}, timeout_s))
 
 
+def test_a_speech_process_is_told_no_key(
+    host: ProcessHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ESLBOT_TTS_API_KEY", "canary")
+    monkeypatch.setenv("REDIS_URL", "redis://:canary@host/")
+    host.start(PATIENCE_S)
+    environ = Path(f"/proc/{host.pid}/environ").read_bytes()
+    assert b"PYTHONPATH=" in environ
+    assert b"canary" not in environ
+
+
 @pytest.fixture(scope="module")
 def espeak() -> Iterator[EspeakEngine]:
     engine = EspeakEngine()

@@ -35,9 +35,6 @@ FIRST, SECOND = "4111 1111", "1111 1111"  # of a card's number
 class Call(Notes):
     """A conversation in which the caller is listened to."""
 
-    uuid = "call"
-    out = "out"
-
     def __init__(self, bot: Bot) -> None:
         super().__init__(bot)
         self.settings = Settings()
@@ -57,6 +54,9 @@ class Call(Notes):
         self.house.accounts.turn_opened = lambda: None
         self.transcript = Transcript(self)  # type: ignore[arg-type]
         self.assistant = Assistant(self)  # type: ignore[arg-type]
+
+    def out_for(self, call: str) -> str:
+        return "out"
 
     def go(self, event: call_state.Event) -> None:
         self.state = call_state.after(self.state, event)
@@ -162,6 +162,20 @@ def test_a_key_right_after_a_word_does_not_forget_what_was_heard(call: Call):
     assert ("bot", "One moment please.") in [(one.who, one.text) for one in call.transcript.lines()]
 
 
+def test_a_noise_does_not_undo_an_entry_that_is_thought_about(call: Call):
+    call.playback = Playback(320, 3, 60)  # type: ignore[assignment]
+    call.assistant.on_typed("4271")
+    turn = call.assistant._turn
+    assert call.state is State.THINKING
+    call.assistant.on_speech(SpeechStarted(b""))
+    assert call.assistant._turn is turn
+    assert call.state is State.THINKING
+    # And an answer is awaited all the same
+    for message in (Decision(DialogState()), Sentence(0, "Thank you."), Speech(0, 0, PCM)):
+        call.assistant.on_worker(call.assistant._epoch, 0, message)
+    assert call.state is State.SPEAKING
+
+
 def test_another_voice_does_not_say_the_end_of_a_sentence_again(call: Call):
     spoken(call, acting=False)
     assistant = call.assistant
@@ -195,7 +209,7 @@ def test_a_call_whose_end_fails_gives_back_its_place_all_the_same(call: Call):
     call.leave = SimpleNamespace(end=end)
     with pytest.raises(TypeError):
         RealCall._close(call)  # type: ignore[arg-type]
-    assert given_back == ["call", "leg"]
+    assert given_back == [call.uuid, "leg"]
 
 
 def test_only_so_many_calls_are_accompanied():

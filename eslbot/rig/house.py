@@ -142,10 +142,17 @@ class House:
             raise
 
     def wait_ready(self, workers: int = 1) -> None:
-        until(lambda: "READY" in self.log("listener"), 90, "the listener says READY")
-        until(
-            lambda: all(self.ready(role) >= workers for role in ROLES), 60, "all workers are ready"
-        )
+        """Raises Late; then nothing of the house is left: nobody has it yet who would stop it."""
+        try:
+            until(lambda: "READY" in self.log("listener"), 90, "the listener says READY")
+            until(
+                lambda: all(self.ready(role) >= workers for role in ROLES),
+                60,
+                "all workers are ready",
+            )
+        except BaseException:
+            self.stop()
+            raise
 
     def ready(self, role: str) -> int:
         """How many workers of a role have got ready for the bot."""

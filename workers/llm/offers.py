@@ -59,7 +59,7 @@ def instructions(bot: Bot) -> str:
     lines.append("If the caller corrects a value, pass the new one with the same intent.")
     lines.append("If the caller wants several things, call handle_intent once for each, in order.")
     lines.append("If the caller no longer wants what is open (never mind), call cancel_wish.")
-    lines.append("What the caller wants to keep as it is, is no wish: do not call for it.")
+    lines.append("What the caller wants to keep as it is, is no wish: say so by unchanged.")
     return "\n".join(lines)
 
 
@@ -82,6 +82,7 @@ def tools(bot: Bot) -> list[dict[str, Any]]:
                 "intent": {"type": "string", "enum": list(bot.intents)},
                 "slots": {"type": "object", "properties": slots},
                 "confirmed": {"type": "boolean", "description": "answer to a confirmation"},
+                "unchanged": {"type": "boolean", "description": "something shall stay as it is"},
             },
             ["intent"],
         ),

@@ -253,6 +253,8 @@ class OpenAiLlm:
             outcome = self._outcome(bot, state, call)
             if len(several) > 1:
                 outcome = dialog.wishes(bot, state, several)
+            if outcome is not None and _unchanged(call):
+                outcome = replace(outcome, say=(bot.phrases.unchanged, *outcome.say))
             if outcome is None:
                 log.warning("the model called for something that the bot does not have")
                 continue
@@ -312,6 +314,17 @@ def _answer(state: DialogState, called: list[_ToolCall]) -> _ToolCall | None:
             if isinstance(given, dict) and given.get("intent") == state.intent:
                 return call
     return None
+
+
+def _unchanged(call: _ToolCall) -> bool:
+    """Whether the caller said that something shall stay as it is."""
+    if call.name != "handle_intent":
+        return False
+    try:
+        given = parse_json(call.arguments or "{}")
+    except ProviderError:
+        return False
+    return isinstance(given, dict) and given.get("unchanged") is True
 
 
 def _called(calls: list[_ToolCall], words: str) -> dict[str, Any]:

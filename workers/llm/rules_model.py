@@ -17,6 +17,7 @@ from workers import dialog
 from workers.bot import Bot
 from workers.knowledge.index import Index
 from workers.knowledge.passages import Passage
+from workers.llm.clauses import without_stays
 from workers.llm.engine import Request
 from workers.llm.guide import CITE
 from workers.llm.intents import IntentsEngine
@@ -85,8 +86,11 @@ class RulesModel:
         """Functions and what they are told: for each part of the utterance one."""
         keyed = said.startswith(KEYED)
         text = said.removeprefix(KEYED)
+        _, stays = without_stays(text, bot.language)
         for part in self._engine.parts(Request(bot, state, (), text, keyed)):
-            yield self._call(bot, state, part, keyed)
+            name, given = self._call(bot, state, part, keyed)
+            yield name, given | {"unchanged": True} if stays and state.asked is None else given
+            stays = False
             state = DialogState(today=state.today)  # the others answer nothing
 
     def _call(
