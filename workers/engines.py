@@ -200,6 +200,7 @@ def _stt_at(prefix: str, url: str, model: str, key: str, settings: Settings) -> 
             connect_timeout_s=settings.connect_timeout_ms / 1000,
             max_audio_s=settings.max_utterance_s * 2,
             retry_percent=settings.retry_percent,
+            http2=settings.provider_http2 == "on",
         ),
     )
     return engine, f"model {model} at {PREFIX}{prefix}_URL"
@@ -248,6 +249,7 @@ def _llm_at(
             first_token_s=first_token_s or settings.first_token_ms / 1000,
             token_gap_s=settings.token_gap_ms / 1000,
             retry_percent=settings.retry_percent,
+            http2=settings.provider_http2 == "on",
         ),
     )
     return engine, f"model {model} at {PREFIX}{prefix}_URL"
@@ -283,6 +285,7 @@ def _tts_at(
             key,
             connect_timeout_s=settings.connect_timeout_ms / 1000,
             retry_percent=settings.retry_percent,
+            http2=settings.provider_http2 == "on",
         ),
     )
     return engine, f"voice {voice} at {PREFIX}{prefix}_URL"

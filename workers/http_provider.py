@@ -100,8 +100,7 @@ class Provider:
     can't be used.
 
     retry_percent: of the requests, how many may be tried again; in the last minute.
-    http2: requests share one connection where the server offers it, and its fate: the time-out
-    of one fails others that go well, so it is off.
+    http2: where the server offers it, by TLS; one request at a time on a connection, as ever.
     """
 
     def __init__(

@@ -264,6 +264,12 @@ class Settings:
     tool_secrets_file: str = _set(
         "", "Secrets of the bot's tools, by name: a file of lines NAME=VALUE. Empty: none."
     )
+    provider_http2: str = _set(
+        "off",
+        "HTTP/2 to providers whose server offers it by TLS; one request at a time on a connection, "
+        "as with HTTP/1.1, which is parsed in C, this in Python.",
+        among=("on", "off"),
+    )
     retry_percent: int = _set(
         10, "Requests to a provider, in a minute, that may be tried again.", low=0, high=100
     )
