@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 import redis
 
+from eslbot.switch.caller import Caller, Say
 from tests.conftest import RedisServer, wait_until
+from tests.house import House, recording
 from tests.provider import Plan, Provider
 from tests.test_http_provider import ask as request
 from tests.test_providers_down import ask, host, started
@@ -219,12 +221,12 @@ def about(pool: Pool) -> dict[str, Any]:
     return dict(streams.living(pool.client, "llm")[0])
 
 
-def use_up(pool: Pool, provider: Provider, bound: int) -> str:
+def use_up(client: redis.Redis, provider: Provider, bound: int) -> str:
     """All that a minute allows, from now; its key."""
     key = f"eslbot:rate:llm:gpt-4o-mini@{host(provider)}"
-    now, _ = pool.client.time()
-    pool.client.delete(key)
-    pool.client.rpush(key, *[now * 1000] * bound)
+    now, _ = client.time()
+    client.delete(key)
+    client.rpush(key, *[now * 1000] * bound)
     return key
 
 
@@ -238,7 +240,7 @@ def test_over_it_the_next_engine_answers_and_the_breaker_stays_closed(
         told = ask(pool, call)
         assert started(told) == [("openai", 0)]
         assert isinstance(told[-1], SentencesEnd)
-    use_up(pool, provider, 2)  # again: a minute is not long for a slow machine
+    use_up(pool.client, provider, 2)  # again: a minute is not long for a slow machine
     told = ask(pool, "c")
     assert [m.reason for m in told if isinstance(m, Failed)] == ["LlmError: over the rate limit"]
     told = ask(pool, "d", level=1)
@@ -258,7 +260,7 @@ def test_a_probe_that_may_not_be_sent_says_nothing_of_the_provider(pool: Pool, p
                    ESLBOT_BREAKER_OPEN_MS="1000"),
     )  # fmt: skip
     ask(pool, "a")
-    key = use_up(pool, provider, 1)
+    key = use_up(pool.client, provider, 1)
     provider.plan = Plan()
     wait_until(lambda: about(pool)["over_rate"] >= 1, 30, "a probe was due")
     assert pool.client.hexists(f"eslbot:breaker:llm:gpt-4o-mini@{host(provider)}", "until")
@@ -273,3 +275,27 @@ def test_without_a_bound_redis_hears_nothing_of_it(pool: Pool, provider: Provide
     ask(pool, "a")
     assert not list(pool.client.scan_iter("eslbot:rate:*"))
     assert about(pool)["over_rate"] == 0
+
+
+def test_a_caller_hears_the_next_engine(tmp_path: Path, provider: Provider):
+    provider.plan = Plan(words=["The provider ", "says this."])
+    house = House(tmp_path, tmp_path / "state", **provided(provider, ESLBOT_LLM_RATE_PER_MIN="1"))
+    try:
+        house.start("redis", "stt", "llm", "tts", "listener")
+        house.wait_ready()
+        call = house.dial()
+        caller = Caller(call)
+        caller.wait_bot()
+        caller.do(Say(recording("hours")))
+        assert "The provider says this." in house.said(call)
+        use_up(house.redis.client(), provider, 1)
+        caller.do(Say(recording("hours")))
+        assert "We are open" in house.said(call)
+        rungs = [fields for what, fields in house.told(call) if what == "rung"]
+        assert [(one["rung"], one["stage"], one["reason"]) for one in rungs] == [
+            ("backup", "llm", "LlmError: over the rate limit")
+        ]
+        assert len(provider.seen) == 1
+        call.hangup()
+    finally:
+        house.stop()
