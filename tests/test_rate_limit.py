@@ -21,9 +21,10 @@ from tests.test_workers import Pool
 from workers import streams
 from workers.bot import Bot
 from workers.engines import choose
+from workers.http_provider import OverRate, ProviderError
 from workers.http_provider import Provider as Client
 from workers.messages import Failed, SentencesEnd
-from workers.rate_limit import OverRate, RateLimit
+from workers.rate_limit import RateLimit
 from workers.settings import Settings
 from workers.tts.cache import SpeechCache
 from workers.tts.warm import speak_ahead
@@ -154,9 +155,11 @@ def test_retries_are_requests(client: redis.Redis, provider: Provider):
     one = Client(provider.url, "", connect_timeout_s=1.0)
     one.limit = limit(client, 2)
     provider.plan = Plan(statuses=[503] * 10)
-    with pytest.raises(OverRate):
+    # And what the provider did is told, or its breaker would not hear of it.
+    with pytest.raises(ProviderError, match="503"):
         request(one)
     assert len(provider.seen) == 2
+    assert one.limit.refused == 1
 
 
 def test_each_provider_has_the_bound_that_is_set_for_it(client: redis.Redis):

@@ -27,7 +27,8 @@ from tests.conftest import RedisServer, free_port
 from tests.house import RECORDINGS, ROOT, House, recording, until
 from workers import streams
 from workers.breaker import Breaker
-from workers.rate_limit import OverRate, RateLimit
+from workers.http_provider import OverRate
+from workers.rate_limit import RateLimit
 from workers.settings import load
 from workers.streams import STAGES
 

@@ -2,6 +2,7 @@
 
     ProviderError            what the engines turn into their own error
     ├── Refused              this request alone is at fault: 400, 413, 422
+    ├── OverRate             it was not sent: see rate_limit.py
     └── Retryable            worth another attempt: 429, 500, 502, 503, 504, a broken connection
         └── NotSent          connecting failed: nothing of the request went out
 
@@ -61,6 +62,12 @@ class ProviderError(Exception):
 
 class Refused(ProviderError):
     """The request is not to the provider's liking; others may be."""
+
+    counts = False
+
+
+class OverRate(ProviderError):
+    """It was not asked, by rate_limit.py: no failure of its own, and no reason to try again."""
 
     counts = False
 
@@ -163,11 +170,21 @@ class Provider:
             return last or late or not self.retries.retry()
 
         self.retries.request()
-        for one in Retrying(
-            retry=retry_if_exception_type(on), stop=stop, wait=wait_s, reraise=True
-        ):
-            with one:
-                return attempt()
+        before: Retryable | None = None
+        try:
+            for one in Retrying(
+                retry=retry_if_exception_type(on), stop=stop, wait=wait_s, reraise=True
+            ):
+                with one:
+                    try:
+                        return attempt()
+                    except Retryable as error:
+                        before = error
+                        raise
+        except OverRate:
+            if before is not None:
+                raise before from None  # what the provider did is what its breaker has to hear
+            raise
         raise AssertionError("unreachable")
 
     @contextlib.contextmanager

@@ -21,7 +21,7 @@ import redis
 from workers import jobs, streams
 from workers.breaker import provider_failed
 from workers.engines import Level, providers
-from workers.rate_limit import OverRate
+from workers.http_provider import OverRate
 from workers.stt.engine import SttError
 from workers.tts.shared_sentences import sentences_of
 from workers.tts.warm import speak_ahead

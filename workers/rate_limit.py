@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import redis
 
-from workers.http_provider import ProviderError
+from workers.http_provider import OverRate
 
 log = logging.getLogger(__name__)
 
@@ -42,15 +42,6 @@ return 1
 """
 
 
-class OverRate(ProviderError):
-    """It was not asked. That is no failure of the provider's, and no reason to try again."""
-
-    counts = False
-
-    def __init__(self) -> None:
-        super().__init__("over the rate limit")
-
-
 class RateLimit:
     """name: of the provider, as its breaker's. per_min: requests in any window_s, 1 or more."""
 
@@ -68,7 +59,7 @@ class RateLimit:
         """A request is about to be sent. Raises OverRate where it must not be."""
         if not self._ask(self._bound, request=True):
             self.refused += 1
-            raise OverRate
+            raise OverRate("over the rate limit")
 
     def spare(self) -> bool:
         """Whether less than half of it is in use: the rest is kept for callers."""

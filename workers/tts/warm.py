@@ -22,7 +22,7 @@ from redis.exceptions import LockError
 
 from workers.breaker import provider_failed
 from workers.engines import Level
-from workers.rate_limit import OverRate
+from workers.http_provider import OverRate
 from workers.tts.cache import SpeechCache, wanted
 from workers.tts.engine import TtsError
 
