@@ -67,8 +67,8 @@ def _seconds(text: str) -> int:
 
 
 def _milliseconds(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or not 100 <= int(text[:9]) <= 60_000:
-        raise argparse.ArgumentTypeError("100 to 60000")
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:9]) <= 60_000:
+        raise argparse.ArgumentTypeError("1 to 60000")
     return int(text)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,6 +57,15 @@ def client(shared_redis: RedisServer) -> Iterator[redis.Redis]:
     one.flushall()
     yield one
     one.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def models(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """One folder of language models for the houses of a run: to build them takes 10 s each time."""
+    from tests import house  # which itself has need of this module
+
+    base = tmp_path_factory.getbasetemp()
+    house.models = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "models"
 
 
 @pytest.fixture(scope="session")

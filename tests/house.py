@@ -15,6 +15,9 @@ RECORDINGS = ROOT / "eslbot" / "recordings"
 
 __all__ = ["RECORDINGS", "ROOT", "House", "RedisProcess", "recording", "until"]
 
+# Where a house finds language models that another one has built; set for each run of the tests.
+models: Path | None = None
+
 # Nothing in a conversation that goes well may depend on how fast the machine is.
 PATIENT = {
     "filler": {"say": []},
@@ -37,6 +40,10 @@ class House(rig.House):
             (folder / "bot.yaml").write_text(yaml.safe_dump(example, sort_keys=False))
             environ["ESLBOT_BOT"] = str(folder / "bot.yaml")
             environ.setdefault("ESLBOT_SHED_LAG_MS", "5000")
+        if models is not None and not (state / "stt").exists():
+            for one in (models, state):
+                one.mkdir(parents=True, exist_ok=True)
+            (state / "stt").symlink_to(models)
         super().__init__(folder, state, **environ)
 
 

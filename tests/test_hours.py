@@ -10,12 +10,13 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from tests import acting_bot
 from tests.conftest import ENERGY
-from workers.acting import at_hours
+from workers.acting import Acting, Result, ToolCall, at_hours, carried_out
 from workers.bot import Bot, BotError, load
-from workers.bot.hours import Hours
+from workers.bot.hours import DAYS, Hours
 from workers.bot.routing import Route, route_at
-from workers.dialog import transfer
+from workers.dialog import Outcome, handle, transfer
 from workers.messages import DialogState
 
 WEEK = {day: ["08:00-12:00", "13:00-18:00"] for day in ("mon", "tue", "wed", "thu", "fri")}
@@ -91,6 +92,60 @@ def test_nobody_is_sent_to_where_it_is_closed(tmp_path: Path):
     elsewhere = at_hours(bot, outcome, night)
     assert elsewhere.say == ("Billing is closed.", bot.destinations["agent"].say)
     assert elsewhere.decision.destination == "agent"
+
+
+def ended(acting: Acting, result: Result | None = None) -> Outcome:
+    """What is left once all was carried out."""
+    with pytest.raises(StopIteration) as end:
+        acting.send(result)
+    found = end.value.value
+    assert isinstance(found, Outcome)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("now", "destination"), [("2026-11-23 10:00", "billing"), ("2026-11-23 22:00", "agent")]
+)
+def test_who_asks_for_somebody_is_sent_by_the_hours(tmp_path: Path, now: str, destination: str):
+    found = definition()
+    del found["destinations"]["agent"]["hours"], found["destinations"]["agent"]["closed"]
+    bot = loaded(tmp_path, found)
+    outcome = ended(carried_out(bot, transfer(bot, DialogState(), "billing"), utc(now)))
+    assert (outcome.decision.action, outcome.decision.destination) == ("transfer", destination)
+    assert outcome.say[-1] == bot.destinations[destination].say
+    assert ("Billing is closed." in outcome.say) == (destination == "agent")
+
+
+@pytest.mark.parametrize(
+    ("now", "destination"), [("2026-11-23 10:00", "billing"), ("2026-11-23 22:00", "agent")]
+)
+def test_whom_a_tool_that_failed_leads_on_is_sent_by_the_hours(
+    tmp_path: Path, now: str, destination: str
+):
+    found = acting_bot.definition("http://127.0.0.1:9")
+    closed = {"say": "Billing is closed.", "destination": "agent"}
+    found["hours"] = {"office": OFFICE}
+    found["destinations"]["billing"] |= {"hours": "office", "closed": closed}
+    bot = loaded(tmp_path, found)
+    state = DialogState(slots={"account": "4271"})
+    acting = carried_out(bot, handle(bot, state, "balance"), utc(now))
+    assert isinstance(next(acting), ToolCall)
+    outcome = ended(acting, Result("failed"))
+    assert (outcome.decision.action, outcome.decision.destination) == ("transfer", destination)
+    assert outcome.say[0] == "I can't look that up right now."
+    assert outcome.say[-1] == bot.destinations[destination].say
+
+
+@pytest.mark.parametrize(
+    ("spans", "destination"), [(["00:00-24:00"], "billing"), ([], "agent")], ids=["open", "closed"]
+)
+def test_where_no_time_is_given_it_is_now(tmp_path: Path, spans: list[str], destination: str):
+    found = definition()
+    del found["destinations"]["agent"]["hours"], found["destinations"]["agent"]["closed"]
+    found["hours"]["office"] = {"zone": "UTC", "weekly": dict.fromkeys(DAYS, spans)}
+    bot = loaded(tmp_path, found)
+    outcome = ended(carried_out(bot, transfer(bot, DialogState(), "billing")))
+    assert outcome.decision.destination == destination
 
 
 def test_where_all_is_closed_the_caller_stays_with_the_bot(tmp_path: Path):

@@ -15,6 +15,7 @@ from eslbot.menu import MenuRun
 from tests.test_hours import definition, loaded
 from workers.bot import Bot
 from workers.messages import DialogState
+from workers.settings import Settings
 
 WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -28,6 +29,7 @@ class Call:
 
     def __init__(self, bot: Bot) -> None:
         self.bot = bot
+        self.settings = Settings()
         self.dialog = DialogState()
         self.heard: list[str] = []
         self.sent: list[str] = []

@@ -6,6 +6,8 @@ import re
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.conftest import ENERGY
 from workers.bot import Bot, load
@@ -13,11 +15,15 @@ from workers.bot.redaction import Redaction
 from workers.messages import DialogState
 from workers.redaction import Private, hidden, redact, restore, spoken_names
 from workers.redaction.kinds import find
+from workers.redaction.numbers import MAX_FIGURES, numbers
+from workers.redaction.spoken import runs
 from workers.sentences import SentenceSplitter
 
 CARD = "4242424242424242"
 NOTHING = DialogState()
-US, DE, ES = (Redaction(region=one) for one in ("US", "DE", "ES"))
+US, DE, ES, FR, IT, NL, PT = (
+    Redaction(region=one) for one in ("US", "DE", "ES", "FR", "IT", "NL", "PT")
+)
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +58,8 @@ def bot() -> Bot:
         ("write to john.smith@gmail.com now", "email", "john.smith@gmail.com", US),
         ("john dot smith at gmail dot com", "email", "john.smith@gmail.com", US),
         ("j o h n at gmail.com", "email", "john@gmail.com", US),
+        ("j o h n twelve k at gmail.com", "email", "john12k@gmail.com", US),
+        ("anna zweiundvierzig at web punkt de", "email", None, DE),
         ("anna unterstrich k at web punkt de", "email", "anna_k@web.de", DE),
         ("juan arroba correo punto es", "email", "juan@correo.es", ES),
         ("order one two three four five six seven", "number", "1234567", US),
@@ -64,9 +72,94 @@ def test_it_is_found_written_and_said(text, kind, value, rules):
         assert found[0].value == value
 
 
+PAIRS_AND_TRIPLES = [
+    ("forty two " * 8, "card", CARD, US),
+    ("two hundred twelve, five hundred fifty five, twenty three sixty eight", "phone",
+     "2125552368", US),
+    ("forty-two forty-two, 4242 double forty two forty two forty two", "card", CARD, US),
+    ("null eins fünf eins, zwölf vierunddreißig sechsundfünfzig siebenundachtzig", "phone",
+     "015112345687", DE),
+    ("vier zwo zweiundvierzig " * 4, "card", CARD, DE),
+    ("dreihundertachtundsiebzig zweihundertzweiundachtzig zwo vier sechs drei eins null null "
+     "null fünf", "card", "378282246310005", DE),
+    ("cuarenta y dos " * 8, "card", CARD, ES),
+    ("cuatro mil doscientos cuarenta y dos " * 4, "card", CARD, ES),
+    ("es el seis doce treinta y cuatro cincuenta y seis setenta y ocho", "phone", "612345678", ES),
+    ("seiscientos doce, trescientos cuarenta y cinco, seiscientos setenta y ocho", "phone",
+     "612345678", ES),
+    ("612 treinta y cuatro 56 setenta y ocho gracias", "phone", "612345678", ES),
+    ("612 once 22 33 44", "number", "61211223344", ES),
+    ("06 onze 42 dix 36", "phone", "0611421036", FR),
+    ("nul nul nul nul nul nul nul", "number", "0000000", NL),
+    ("seis once veintidos veintitrés, cuatro cuatro", "phone", "611222344", ES),
+    ("quarante-deux " * 8, "card", CARD, FR),
+    ("quarante deux 42 " * 4, "card", CARD, FR),
+    ("c'est le zéro six, douze, trente-quatre, cinquante-six, soixante-dix-huit", "phone",
+     "0612345678", FR),
+    ("zéro six soixante et onze quatre-vingts quatre-vingt-dix-neuf zéro un", "phone",
+     "0671809901", FR),
+    ("zéro quatre septante deux nonante et un quinze trente", "phone", "0472911530",
+     FR),
+    ("quarante-deux-quarante-deux " * 4, "card", CARD, FR),
+    ("quatre-deux-quatre-deux " * 4, "card", CARD, FR),
+    ("quarantadue " * 8, "card", CARD, IT),
+    ("quaranta due " * 8, "card", CARD, IT),
+    ("tre quattro sette, dodici, trentaquattro, cinque sei sette", "phone", "3471234567", IT),
+    ("trecentoquarantasette uno due tre quattro cinque sei sette", "phone", "3471234567", IT),
+    ("quarenta e dois " * 8, "card", CARD, PT),
+    ("noventa e um, vinte e três, quarenta e cinco, sessenta e sete, oito", "phone",
+     "912345678", PT),
+    ("nove um dois, trezentos e quarenta e cinco, seis sete oito", "phone", "912345678", PT),
+    ("tweeënveertig " * 8, "card", CARD, NL),
+    ("nul zes, twaalf, vierendertig, zesenvijftig, achtenzeventig", "phone", "0612345678", NL),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "kind", "value", "rules"), PAIRS_AND_TRIPLES)
+@pytest.mark.parametrize("upper", [False, True])
+def test_it_is_found_said_in_pairs_and_triples(text, kind, value, rules, upper):
+    text = text.upper() if upper else text
+    found = find(text, rules)
+    assert [(one.kind, one.value) for one in found] == [(kind, value)]
+
+
+def test_of_words_beside_a_number_in_pairs_all_are_kept(bot):
+    text = "llámeme al seis doce treinta y cuatro cincuenta y seis setenta y ocho, y una cosa más"
+    assert redact(bot, text) == "llámeme al [NATIONAL_ID_1], y una cosa más"
+
+
+def test_a_card_said_in_pairs_over_turns_is_found_where_it_is_whole(bot):
+    private = Private(bot)
+    private.hear(1, "c'est quarante-deux quarante-deux", NOTHING)
+    private.hear(2, "quarante-deux", NOTHING)
+    private.hear(3, "quarante-deux quarante-deux quarante-deux", NOTHING)
+    text, amended = private.hear(4, "et quarante-deux quarante-deux voilà", NOTHING)
+    assert text == "et [CARD_1] voilà"
+    assert [one.text for one in amended] == ["c'est [CARD_1]", "[CARD_1]", "[CARD_1]"]
+    assert private.kept == {"[CARD_1]": CARD}
+
+
+@pytest.mark.parametrize(
+    ("text", "figures"),
+    [
+        ("call me once at 2125552368", "2125552368"),
+        ("for 48151623 due", "48151623"),
+        ("das ist ein Konto 48151623", "48151623"),
+        ("ik heb een 48151623", "48151623"),
+    ],
+)
+def test_a_word_of_another_language_is_no_figure_beside_a_number(text, figures):
+    (found,) = find(text, US)
+    assert found.value == figures
+
+
 @pytest.mark.parametrize(
     "text",
     [
+        "two million three hundred thousand", "deux millions trois cent mille",
+        "te llamo a las once", "quiero una factura de un mes y de una casa", "um vier Uhr",
+        "cuesta ciento veinte mil euros", "ça coûte quatre-vingt-dix-neuf euros",
+        "sono le due, sei sicuro", "às onze e meia", "een momentje",
         "what is my balance", "my account is four two seven one", "I live at number 12",
         "on the 12.11.2026 or 2026-11-12", "two or three times", "one moment please",
         "at ten to nine", "I was at home", "it costs one hundred and twenty dollars", "",
@@ -221,12 +314,33 @@ def test_a_voice_names_what_it_must_not_say():
 @pytest.mark.parametrize(
     "text",
     ["a " * 2000, "1" * 4000, "four " * 800, "a.b@" * 999, "dot a " * 660, "DE89" * 999,
-     "@" * 4000, "x at " * 800],
+     "@" * 4000, "x at " * 800, "quatre vingt dix " * 240, "una " * 1000, "zéro " * 800,
+     "veintidós y " * 330, "mil " * 1000],
 )  # fmt: skip
 def test_nothing_takes_long(text):
     began = time.process_time()
     find(text, US)
     assert time.process_time() - began < 5  # a slow expression would take years
+
+
+WORDS = (
+    "zero", "ein", "vierzig", "hundred", "million", "dos", "mil", "y", "quatre", "vingt", "cent",
+    "et", "venti", "dois", "e", "een", "twintig", "first", "minus", "virgule", "double",
+)  # fmt: skip
+
+
+@given(st.lists(st.one_of(st.sampled_from(WORDS), st.text(max_size=3)), max_size=40),
+       st.sampled_from((" ", "-", "", ", ", "'")))  # fmt: skip
+def test_numbers_are_read_of_any_text_and_stand_in_their_order(words: list[str], between: str):
+    text = between.join(words)  # also with what no utterance should have
+    at = 0
+    for said in numbers(text + "\ud800"):
+        assert at <= said.start < said.end <= len(text)
+        assert 0 < len(said.figures) <= MAX_FIGURES
+        assert said.figures.isdecimal()
+        at = said.end
+    for run in runs(text):
+        assert all(item.char.isdecimal() for item in run)
 
 
 @pytest.mark.parametrize("placeholder", ["[CARD_1]", "[NATIONAL_ID_12]"])

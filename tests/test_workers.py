@@ -330,7 +330,7 @@ def test_on_sigterm_a_worker_ends_though_redis_is_away(pool: Pool):
     wait_until(pool.told_one(Started))
     pool.server.kill()
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
 
 
 def test_on_sigterm_a_running_job_is_finished_and_the_worker_retires(pool: Pool):
@@ -340,7 +340,7 @@ def test_on_sigterm_a_running_job_is_finished_and_the_worker_retires(pool: Pool)
     wait_until(pool.told_one(Started))
     process.send_signal(signal.SIGTERM)
     pool.feed(turn, "tts", Sentence(0, "To the end."), SentencesEnd(1))
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     assert SpeechEnd(0, last=True) in pool.told()
     assert streams.living(pool.client, "tts") == []
 

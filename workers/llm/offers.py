@@ -20,9 +20,8 @@ def messages(request: Request) -> list[dict[str, str]]:
     """The prompt: what never changes first, the utterance last."""
     found = [{"role": "system", "content": instructions(request.bot)}]
     found += [{"role": "system", "content": note} for note in request.notes]
-    earlier, latest = prompt.bounded(request.history)
-    told = prompt.state_line(request.state)
-    found.append({"role": "system", "content": f"{told}\n{earlier}".strip()})
+    note, latest = prompt.note(request.state, request.history)
+    found.append({"role": "system", "content": note})
     roles = {"caller": "user", "bot": "assistant"}
     found += [{"role": roles[line.who], "content": line.text} for line in latest]
     how = "keyed in" if request.keyed else "said"

@@ -23,7 +23,8 @@ import phonenumbers
 from stdnum import iban, luhn
 
 from workers.bot.redaction import Kind, Redaction
-from workers.redaction.spoken import FIGURES, TENS, Item, mixed_runs, runs
+from workers.redaction.numbers import Said, numbers
+from workers.redaction.spoken import FIGURES, Item, mixed_runs, runs
 
 Fits = Callable[[str], bool]
 MIN_NUMBER = 7
@@ -48,7 +49,12 @@ _JOIN = (
 )
 # A name spelled out comes letter by letter: "j o h n". No word fits two ways ("o" is a letter), and
 # a pause is taken whole: with either, a row of the same word would be tried in every combination.
-_LONG = "|".join(sorted((word for word in FIGURES if len(word) > 1), key=len, reverse=True))
+_TEENS = (
+    "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen zehn elf zwölf"
+    " dreizehn vierzehn fünfzehn sechzehn siebzehn achtzehn neunzehn dix onze douze treize quatorze"
+    " quinze seize diez once doce trece catorce dieci undici dodici tredici dez doze treze"
+)
+_LONG = "|".join(sorted({w for w in (*FIGURES, *_TEENS.split()) if len(w) > 1}, reverse=True))
 _SPELLED = rf"(?:(?:\b(?:[^\W_]|{_LONG})\s++){{1,30}})?"
 _LABEL = r"[^\W_][\w-]{0,62}"
 _EMAIL = re.compile(
@@ -61,8 +67,8 @@ _SAID = {"dot": ".", "punkt": ".", "point": ".", "punto": ".", "ponto": ".", "da
          "hyphen": "-", "minus": "-", "underscore": "_", "unterstrich": "_",
          "plus": "+"}  # fmt: skip
 _WORD = re.compile(r"[^\W\d_]+")
-# Without any of these, a figure or an @ there is nothing to look for.
-_WORDS = {*FIGURES, *TENS, "at", "ät", "ett", "arroba", "arobase", "chiocciola", "klammeraffe"}
+# Without any of these, a number, a figure or an @ there is nothing to look for.
+_WORDS = {*FIGURES, "at", "ät", "ett", "arroba", "arobase", "chiocciola", "klammeraffe"}
 
 
 def _never(_: str) -> bool:
@@ -86,10 +92,11 @@ def find(text: str, rules: Redaction, needed: Fits = _never) -> list[Found]:
     """
     text = text[:MAX_TEXT]
     some = any(c.isdigit() or c == "@" for c in text)
-    if not some and not _WORDS.intersection(_WORD.findall(text.lower())):
+    said = numbers(text)
+    if not some and not said and not _WORDS.intersection(_WORD.findall(text.lower())):
         return []
     found: list[Found] = []
-    for one in _all(text, rules, needed):
+    for one in _all(text, said, rules, needed):
         if not any(one.start < other.end and other.start < one.end for other in found):
             found.append(one)
     return sorted((f for f in found if f.kind not in rules.allow), key=lambda f: f.start)
@@ -114,14 +121,14 @@ def _card(figures: str, length: int) -> bool:
     )
 
 
-def _all(text: str, rules: Redaction, needed: Fits) -> Iterator[Found]:
+def _all(text: str, said: list[Said], rules: Redaction, needed: Fits) -> Iterator[Found]:
     """The most certain first."""
     for match in _EMAIL.finditer(text) if _AT_SIGN.search(text) else ():
         yield Found("email", _address(match.group()), match.start(), match.end())
-    mixed = mixed_runs(text)
+    mixed = mixed_runs(text, said)
     for run in mixed:
         yield from _windows(run, "iban", range(34, 14, -1), _iban)
-    plain = runs(text)
+    plain = runs(text, said)
     rest: list[list[Item]] = []
     for run in plain:
         at = 0
@@ -198,6 +205,8 @@ def _address(text: str) -> str:
     words = []
     local, _, domain = _halves(text)
     for half in (local, domain):
+        for one in reversed(numbers(half)):
+            half = half[: one.start] + one.figures + half[one.end :]
         parts = re.findall(r"[^\W_]+|[^\s\w]|_", half.lower())
         words.append("".join(_SAID.get(p, FIGURES.get(p, p) if len(p) > 1 else p) for p in parts))
     return "@".join(words)
