@@ -26,6 +26,7 @@ LOOK_AT_QUEUES_S = 2.0
 COUNTS = {
     "requests": "Requests to the stage's providers.",
     "retries": "Of these, those that were tried again.",
+    "over_rate": "Requests that were not sent, by the rate limit.",
     "speech_hits": "Sentences whose speech was kept.",
     "speech_misses": "Sentences that had to be spoken.",
     "breakers_opened": "Breakers that opened.",

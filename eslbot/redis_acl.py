@@ -21,7 +21,7 @@ from workers.streams import STAGES
 LISTENER, WORKER, RECORDER = "eslbot-listener", "eslbot-worker", "eslbot-recorder"
 WATCHER, CONSOLE = "eslbot-watcher", "eslbot-console"
 CONNECTION = "+ping +select +client|setinfo +client|setname"
-# breaker.py's scripts: what they call is checked as if the user called it.
+# The scripts of breaker.py and rate_limit.py: what they call is checked as if the user called it.
 SCRIPTS = (
     "+eval +evalsha +script|load +script|exists +time +hget +hmget +hset +hincrby +hexists +hdel"
 )
@@ -41,7 +41,7 @@ RULES = {
         "+zcard +zremrangebyscore +zremrangebyrank +pexpire",
     ],
     WORKER: [
-        TURNS, SHARED, "~eslbot:probed:* ~eslbot:queues:* ~rq:* &rq:pubsub:*",
+        TURNS, SHARED, "~eslbot:probed:* ~eslbot:rate:* ~eslbot:queues:* ~rq:* &rq:pubsub:*",
         "~eslbot:speech:* ~eslbot:speeches ~eslbot:speaking-ahead",
         # RQ's maintenance uses these types in many ways; SORT, which is in them, reads any key.
         "+@hash +@list +@set +@sortedset -@dangerous",

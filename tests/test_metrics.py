@@ -68,7 +68,8 @@ def all_of_ours(client: redis.Redis) -> str:
     for stage in streams.STAGES:
         one.workers[stage] = [
             {"slots": 4, "levels": ["a", "b"], "usable": [True, False], "requests": 3, "retries": 1,
-             "speech_hits": 2, "speech_misses": 1, "breakers_opened": 1}
+             "speech_hits": 2, "speech_misses": 1, "breakers_opened": 1,
+             "over_rate": 1}
         ]  # fmt: skip
     accounts = Accounts(lambda: 0)
     accounts.records(Outbox(client, "test", 100))

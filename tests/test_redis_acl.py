@@ -27,6 +27,8 @@ from tests.conftest import RedisServer, free_port
 from tests.house import RECORDINGS, ROOT, House, recording, until
 from workers import streams
 from workers.breaker import Breaker
+from workers.http_provider import OverRate
+from workers.rate_limit import RateLimit
 from workers.settings import load
 from workers.streams import STAGES
 
@@ -136,6 +138,15 @@ def test_breakers_scripts_run(house: House, passwords: dict[str, str], user: str
     assert not breaker.may_probe()
     breaker.succeeded(probe=True)
     assert breaker.closed()
+    assert denied(house) == set()
+
+
+def test_the_rate_limits_script_runs(house: House, passwords: dict[str, str]):
+    limit = RateLimit(as_user(house, WORKER, passwords[WORKER]), "llm:test@host:443", 1, 3600.0)
+    assert limit.spare()
+    limit.take()
+    with pytest.raises(OverRate):
+        limit.take()
     assert denied(house) == set()
 
 

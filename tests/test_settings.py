@@ -51,7 +51,7 @@ def test_a_wrong_setting_is_named_with_its_cause(environ, named, cause):
 
 
 def test_every_number_has_bounds_and_a_unit_or_counts_things():
-    units = ("_ms", "_s", "_dbfs", "_percent", "_port", "_mb", "_days")
+    units = ("_ms", "_s", "_dbfs", "_percent", "_port", "_mb", "_days", "_per_min")
     counted = {"max_calls", "playback_lead_frames", "history_lines", "worker_slots", "stt_slots",
                "whisper_threads", "breaker_failures", "records_backlog",
                "worker_nice"}  # fmt: skip

@@ -9,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -50,20 +51,30 @@ def _openssl(folder: Path, *arguments: str) -> None:
 class TlsProxy:
     """Ends TLS, and passes on what is in it. clients: whose certificates it asks for.
 
-    received: all that was passed on. connections: how many were made to it.
+    received: all that was passed on. connections: how many were made to it. alpn: the protocols
+    that it offers.
     """
 
-    def __init__(self, to_port: int, pair: tuple[Path, Path], clients: Path | None = None) -> None:
+    def __init__(
+        self,
+        to_port: int,
+        pair: tuple[Path, Path],
+        clients: Path | None = None,
+        alpn: Sequence[str] = (),
+    ) -> None:
         self._to = to_port
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(*pair)
         if clients is not None:
             self._context.load_verify_locations(clients)
             self._context.verify_mode = ssl.CERT_REQUIRED
+        if alpn:
+            self._context.set_alpn_protocols(list(alpn))
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
         self.received = bytearray()
         self.connections = 0
+        self.spoken: list[str | None] = []  # what each connection agreed on by ALPN
 
     def __enter__(self) -> TlsProxy:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -87,11 +98,15 @@ class TlsProxy:
             except OSError:
                 raw.close()
                 return
-            behind = socket.create_connection(("127.0.0.1", self._to))
-            back = threading.Thread(target=_pump, args=(behind, inside, None), daemon=True)
+            self.spoken.append(inside.selected_alpn_protocol())
             inside.settimeout(None)
-            back.start()
-            _pump(inside, behind, self.received)
+            self.talk(inside)
+
+    def talk(self, inside: ssl.SSLSocket) -> None:
+        behind = socket.create_connection(("127.0.0.1", self._to))
+        back = threading.Thread(target=_pump, args=(behind, inside, None), daemon=True)
+        back.start()
+        _pump(inside, behind, self.received)
 
 
 def _pump(source: socket.socket, target: socket.socket, seen: bytearray | None) -> None:

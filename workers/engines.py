@@ -22,6 +22,7 @@ import redis
 
 from workers.breaker import Breaker
 from workers.messages import Stage
+from workers.rate_limit import RateLimit
 from workers.settings import PREFIX, Settings
 from workers.streams import STAGES
 
@@ -42,13 +43,15 @@ class Unavailable(Exception):
 
 @dataclass(slots=True)
 class Level:
-    """An engine, one line that says why it, and its provider's breaker; None: it has none.
+    """An engine, one line that says why it, its provider's breaker, and the bound on requests to
+    it; None: it has none.
     parts: of an engine that stands for several, each with its own breaker."""
 
     engine: Any
     why: str
     breaker: Breaker | EitherBreaker | None = None
     parts: tuple[Level, ...] = ()
+    limit: RateLimit | None = None
 
 
 Maker = Callable[[Settings], tuple[Any, str]]
@@ -57,15 +60,16 @@ Maker = Callable[[Settings], tuple[Any, str]]
 def choose(role: Stage, settings: Settings, client: redis.Redis | None = None) -> list[Level]:
     """The role's engines, their models loaded, in the order to try. Raises EngineError.
 
-    client: where the fleet keeps its breakers; None: each is this process' own.
+    client: where the fleet keeps its breakers and rates; None: each breaker is this process' own,
+    and no rate is bounded.
     """
     first, why = _first(role, settings)
-    found = [_level(role, first, why, settings, client)]
+    found = [_level(role, role, first, why, settings, client)]
     if role == "llm" and settings.llm_strong_url:
         found[0] = _routed(found[0], settings, client)
     if getattr(settings, f"{role}_backup_url"):
         backup, why = _BACKUPS[role](settings)
-        found.append(_level(role, backup, why, settings, client))
+        found.append(_level(role, f"{role}_backup", backup, why, settings, client))
     embedded = EMBEDDED[role]
     if getattr(settings, f"{role}_embedded") == "on" and first.name != embedded:
         engine, why = MAKERS[role][embedded](settings)
@@ -82,7 +86,7 @@ def _routed(local: Level, settings: Settings, client: redis.Redis | None) -> Lev
     engine, why = _llm_at(
         "LLM_STRONG", url, model, settings.llm_strong_api_key, settings, first_token_s
     )
-    strong = _level("llm", engine, why, settings, client)
+    strong = _level("llm", "llm_strong", engine, why, settings, client)
     either = EitherBreaker((local.breaker, strong.breaker))
     why = f"{local.why}; by the bot's routes {strong.why}"
     return Level(RoutedLlm(local, strong), why, either, (local, strong))
@@ -94,14 +98,23 @@ def providers(levels: Sequence[Level]) -> list[Level]:
 
 
 def _level(
-    role: Stage, engine: Any, why: str, settings: Settings, client: redis.Redis | None
+    role: Stage,
+    prefix: str,
+    engine: Any,
+    why: str,
+    settings: Settings,
+    client: redis.Redis | None,
 ) -> Level:
     provider = getattr(engine, "provider_name", None)
     if provider is None:
         return Level(engine, why)
     name = f"{role}:{provider}"
     open_s = settings.breaker_open_ms / 1000
-    return Level(engine, why, Breaker(client, name, settings.breaker_failures, open_s))
+    per_min = getattr(settings, f"{prefix}_rate_per_min")
+    if client is not None and per_min:
+        engine.provider.limit = RateLimit(client, name, per_min)
+    breaker = Breaker(client, name, settings.breaker_failures, open_s)
+    return Level(engine, why, breaker, limit=engine.provider.limit)
 
 
 def _first(role: Stage, settings: Settings) -> tuple[Any, str]:
@@ -187,6 +200,7 @@ def _stt_at(prefix: str, url: str, model: str, key: str, settings: Settings) -> 
             connect_timeout_s=settings.connect_timeout_ms / 1000,
             max_audio_s=settings.max_utterance_s * 2,
             retry_percent=settings.retry_percent,
+            http2=settings.provider_http2 == "on",
         ),
     )
     return engine, f"model {model} at {PREFIX}{prefix}_URL"
@@ -235,6 +249,7 @@ def _llm_at(
             first_token_s=first_token_s or settings.first_token_ms / 1000,
             token_gap_s=settings.token_gap_ms / 1000,
             retry_percent=settings.retry_percent,
+            http2=settings.provider_http2 == "on",
         ),
     )
     return engine, f"model {model} at {PREFIX}{prefix}_URL"
@@ -270,6 +285,7 @@ def _tts_at(
             key,
             connect_timeout_s=settings.connect_timeout_ms / 1000,
             retry_percent=settings.retry_percent,
+            http2=settings.provider_http2 == "on",
         ),
     )
     return engine, f"voice {voice} at {PREFIX}{prefix}_URL"

@@ -2,12 +2,13 @@
 
     ProviderError            what the engines turn into their own error
     ├── Refused              this request alone is at fault: 400, 413, 422
+    ├── OverRate             it was not sent: see rate_limit.py
     └── Retryable            worth another attempt: 429, 500, 502, 503, 504, a broken connection
         └── NotSent          connecting failed: nothing of the request went out
 
 Retries wait 100, 300, 900 ms (with jitter), or as long as Retry-After says if that fits; none
 starts past the deadline, none after the first byte of an answer was used, and none over the
-budget: see retry_budget.py.
+budget: see retry_budget.py. Each of them counts where there is a rate limit: see rate_limit.py.
 
 The waits of its sockets end at points in time: see http_connections.py; who speaks HTTP:
 http_pool.py.
@@ -24,7 +25,7 @@ import secrets
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpcore
 import httpx
@@ -33,6 +34,9 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from workers.http_connections import Request, until
 from workers.http_pool import Reply, pool
 from workers.retry_budget import RetryBudget
+
+if TYPE_CHECKING:
+    from workers.rate_limit import RateLimit
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_EVENT_BYTES = 1024 * 1024
@@ -58,6 +62,12 @@ class ProviderError(Exception):
 
 class Refused(ProviderError):
     """The request is not to the provider's liking; others may be."""
+
+    counts = False
+
+
+class OverRate(ProviderError):
+    """It was not asked, by rate_limit.py: no failure of its own, and no reason to try again."""
 
     counts = False
 
@@ -97,8 +107,7 @@ class Provider:
     can't be used.
 
     retry_percent: of the requests, how many may be tried again; in the last minute.
-    http2: requests share one connection where the server offers it, and its fate: the time-out
-    of one fails others that go well, so it is off.
+    http2: where the server offers it, by TLS; one request at a time on a connection, as ever.
     """
 
     def __init__(
@@ -125,6 +134,7 @@ class Provider:
             self._headers["Authorization"] = f"Bearer {api_key}"
         self._connect_s = connect_timeout_s
         self.retries = RetryBudget(retry_percent)
+        self.limit: RateLimit | None = None  # of the requests by post()
         self._pool = pool(self._base, connections, http2)
         # By path: URL and headers of a request, but for its body's.
         self._prepared: dict[str, tuple[httpx.URL, list[tuple[bytes, bytes]]]] = {}
@@ -160,23 +170,35 @@ class Provider:
             return last or late or not self.retries.retry()
 
         self.retries.request()
-        for one in Retrying(
-            retry=retry_if_exception_type(on), stop=stop, wait=wait_s, reraise=True
-        ):
-            with one:
-                return attempt()
+        before: Retryable | None = None
+        try:
+            for one in Retrying(
+                retry=retry_if_exception_type(on), stop=stop, wait=wait_s, reraise=True
+            ):
+                with one:
+                    try:
+                        return attempt()
+                    except Retryable as error:
+                        before = error
+                        raise
+        except OverRate:
+            if before is not None:
+                raise before from None  # what the provider did is what its breaker has to hear
+            raise
         raise AssertionError("unreachable")
 
     @contextlib.contextmanager
     def post(
         self, path: str, *, deadline: Deadline, first_s: float | None = None, **body: Any
     ) -> Iterator[Answer]:
-        """The answer, once its headers are there and say 200.
+        """The answer, once its headers are there and say 200. Raises OverRate, among others.
 
         first_s: until the first byte of the body, and on until Answer.expect; None: the deadline.
         body: json=, or data= (texts) and files= (name: (file name, content, type)), a form.
         """
         deadline.check()
+        if self.limit is not None:
+            self.limit.take()
         pool_s = min(self._connect_s, deadline.left_s)
         with self._exchange(self._asked(path, body, pool_s), Answer(deadline, first_s)) as answer:
             answer.check()

@@ -21,6 +21,7 @@ import redis
 from workers import jobs, streams
 from workers.breaker import provider_failed
 from workers.engines import Level, providers
+from workers.http_provider import OverRate
 from workers.stt.engine import SttError
 from workers.tts.shared_sentences import sentences_of
 from workers.tts.warm import speak_ahead
@@ -140,6 +141,7 @@ class Presence:
             "requests": sum(budget.requests for budget in budgets),
             "retries": sum(budget.retries for budget in budgets),
             "retries_refused": sum(budget.refused for budget in budgets),
+            "over_rate": sum(one.limit.refused for one in parts if one.limit),
             "speech_hits": speech.hits,
             "speech_misses": speech.misses,
             "speech_joined": speech.joined,
@@ -165,6 +167,8 @@ class Presence:
         try:
             level.engine.probe(PROBE_TIMEOUT_S)
         except jobs.EngineErrors as error:
+            if isinstance(error.__cause__, OverRate):
+                return  # it was not asked; while its breaker is open nobody else is in the way
             if provider_failed(error):
                 level.breaker.failed(probe)
                 return

@@ -43,6 +43,13 @@ def _set(
     return field(default=default, metadata=meta | {"pattern": pattern}, repr=not secret)
 
 
+def _rate() -> Any:
+    return _set(
+        0, "Requests to it in any minute, of all workers together; 0: no bound.",
+        low=0, high=100_000,
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All settings. The field's name in capitals, after ESLBOT_, is the variable's name."""
@@ -257,6 +264,12 @@ class Settings:
     tool_secrets_file: str = _set(
         "", "Secrets of the bot's tools, by name: a file of lines NAME=VALUE. Empty: none."
     )
+    provider_http2: str = _set(
+        "off",
+        "HTTP/2 to providers whose server offers it by TLS; one request at a time on a connection, "
+        "as with HTTP/1.1, which is parsed in C, this in Python.",
+        among=("on", "off"),
+    )
     retry_percent: int = _set(
         10, "Requests to a provider, in a minute, that may be tried again.", low=0, high=100
     )
@@ -277,9 +290,11 @@ class Settings:
     stt_url: str = _set("", "Base URL of an OpenAI-compatible server for speech-to-text.")
     stt_model: str = _set("whisper-1", "Its model.")
     stt_api_key: str = _set("", "Its key.", secret=True)
+    stt_rate_per_min: int = _rate()
     stt_backup_url: str = _set("", "Base URL of a second such server, for when the first fails.")
     stt_backup_model: str = _set("whisper-1", "Its model.")
     stt_backup_api_key: str = _set("", "Its key.", secret=True)
+    stt_backup_rate_per_min: int = _rate()
     stt_embedded: str = _set(
         "on",
         "Whether the engine that needs no provider steps in when all else fails.",
@@ -304,14 +319,17 @@ class Settings:
     llm_url: str = _set("", "Base URL of an OpenAI-compatible server for chat completions.")
     llm_model: str = _set("gpt-4o-mini", "Its model.")
     llm_api_key: str = _set("", "Its key.", secret=True)
+    llm_rate_per_min: int = _rate()
     llm_backup_url: str = _set("", "Base URL of a second such server, for when the first fails.")
     llm_backup_model: str = _set("gpt-4o-mini", "Its model.")
     llm_backup_api_key: str = _set("", "Its key.", secret=True)
+    llm_backup_rate_per_min: int = _rate()
     llm_strong_url: str = _set(
         "", "Base URL of a server with a stronger model, for the turns that the bot's routes name."
     )
     llm_strong_model: str = _set("gpt-4o", "Its model.")
     llm_strong_api_key: str = _set("", "Its key.", secret=True)
+    llm_strong_rate_per_min: int = _rate()
     llm_strong_first_token_ms: int = _set(
         900, "Until its first token; then the other one answers.", low=100, high=30000
     )
@@ -338,10 +356,12 @@ class Settings:
     tts_model: str = _set("tts-1", "Its model.")
     tts_voice: str = _set("alloy", "Its voice.")
     tts_api_key: str = _set("", "Its key.", secret=True)
+    tts_rate_per_min: int = _rate()
     tts_backup_url: str = _set("", "Base URL of a second such server, for when the first fails.")
     tts_backup_model: str = _set("tts-1", "Its model.")
     tts_backup_voice: str = _set("alloy", "Its voice.")
     tts_backup_api_key: str = _set("", "Its key.", secret=True)
+    tts_backup_rate_per_min: int = _rate()
     tts_embedded: str = _set(
         "on",
         "Whether the engine that needs no provider steps in when all else fails.",
@@ -537,9 +557,9 @@ def reference() -> str:
             "# Settings",
             "",
             "Environment variables; `eslbot settings` prints this page. The last part of a name is",
-            "its unit: `_MS` milliseconds, `_S` seconds, `_DAYS` days, `_PER_S` per second, `_MB`",
-            "million bytes, `_DBFS` decibels relative to full scale. An unknown `ESLBOT_` variable",
-            "stops the start.",
+            "its unit: `_MS` milliseconds, `_S` seconds, `_DAYS` days, `_PER_S` per second,",
+            "`_PER_MIN` per minute, `_MB` million bytes, `_DBFS` decibels relative to full scale.",
+            "An unknown `ESLBOT_` variable stops the start.",
             "",
             *rows,
             "",

@@ -23,6 +23,7 @@
     eslbot:chaos                string  the fault in a share of live calls, JSON; expires
     eslbot:ai-off               hash    see eslbot/ai_off.py; and eslbot:ai-off:audit, a list
     eslbot:chaos:calls          list    how those calls ended, JSON; bounded, expires
+    eslbot:rate:PROVIDER        list    times of a minute's requests, see rate_limit.py; expires
     eslbot:probed:PROVIDER      string  a provider's health was asked lately; expires
     eslbot:speech:SHA           string  a sentence of a bot's own, spoken; SHA of text and voice,
                                         see tts/speech_stores.py; ≤ 1 MB, expires

@@ -37,9 +37,14 @@ class OpenAiTts:
         *,
         connect_timeout_s: float,
         retry_percent: int = 10,
+        http2: bool = False,
     ) -> None:
         self.provider = Provider(
-            url, api_key, connect_timeout_s=connect_timeout_s, retry_percent=retry_percent
+            url,
+            api_key,
+            connect_timeout_s=connect_timeout_s,
+            http2=http2,
+            retry_percent=retry_percent,
         )
         self._model = model
         self._voice = voice

@@ -4,6 +4,9 @@ One worker of the fleet at a time does it, a sentence after another, so that a p
 request at once and no caller's. The others come after it, and find all there. A worker that dies
 meanwhile loses its lock after LOCK_S, and another goes on where it stopped.
 
+Where requests are bounded (rate_limit.py) it takes no more than half of them, and goes on when
+there is room again: the rest is for callers.
+
 Only the first engine speaks ahead: those after it are for when it fails, and a voice that changes
 in the middle of an answer would be the worse for it.
 """
@@ -19,6 +22,7 @@ from redis.exceptions import LockError
 
 from workers.breaker import provider_failed
 from workers.engines import Level
+from workers.http_provider import OverRate
 from workers.tts.cache import SpeechCache, wanted
 from workers.tts.engine import TtsError
 
@@ -37,7 +41,8 @@ def speak_ahead(
     language: str,
     stopped: Callable[[], bool],
 ) -> bool:
-    """Whether all is there now; else another worker is at it, or the provider is out: call again.
+    """Whether all is there now; else another worker is at it, the provider is out, or it must not
+    be asked so often: call again.
 
     Raises redis.RedisError.
     """
@@ -60,16 +65,20 @@ def speak_ahead(
 
 
 def _speak(cache: SpeechCache, level: Level, text: str, language: str) -> bool:
-    """False: the provider is out, there is no use in going on."""
+    """False: the provider is out, or must not be asked now, there is no use in going on."""
     one = wanted(level.engine, text, language, shared=True)
     if cache.settle(one):
         return True
     if level.breaker is not None and not level.breaker.closed():
         return False
+    if level.limit is not None and not level.limit.spare():
+        return False
     try:
         for _ in cache.speak(level.engine, one, SENTENCE_S):
             pass
     except TtsError as error:
+        if isinstance(error.__cause__, OverRate):
+            return False
         if level.breaker is None or not provider_failed(error):
             # This engine can't say this sentence; it may well say the others.
             log.warning("not spoken ahead: %s", error)
