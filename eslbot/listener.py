@@ -265,8 +265,7 @@ class Listener:
         missed: set[str] = set()
         while True:
             gevent.sleep(LOOK_AT_WORKERS_S)
-            calls = list(self._calls)
-            names = sorted({name for call in calls for name in call.assistant.workers()})
+            names = sorted({name for call in self._calls for name in call.assistant.workers()})
             try:
                 gone = set(names) - self._link.alive(names) if names else set()
             except redis.RedisError:
@@ -274,7 +273,7 @@ class Listener:
             dead, missed = gone & missed, gone
             if dead:
                 log.warning("dead workers: %s", ", ".join(sorted(dead)))
-                for call in calls:
+                for call in list(self._calls):  # some have ended while Redis was asked
                     call.events.dead(dead)
 
     def _look_at_switch(self) -> None:

@@ -15,6 +15,7 @@ import pytest
 from eslbot import greenlets
 from eslbot.call import Call
 from eslbot.doors.esl import EslDoor
+from eslbot.listener import Listener
 from eslbot.session import Session
 from tests.house import ROOT, until
 from workers.bot import load
@@ -54,6 +55,36 @@ def test_a_call_that_is_over_is_freed_without_the_collector(no_collector: None) 
     del call, door, session
     until(lambda: not any(one() for one in parts), 10, "all of it is freed")
     until(lambda: greenlets.alive() <= before, 10, "its greenlets are over")
+
+
+class Follower:
+    """Of a call: who serves it, and what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[set[str]] = []
+        self.assistant = SimpleNamespace(workers=lambda: ["w"])
+        self.events = SimpleNamespace(dead=self.told.append)
+
+
+def test_a_call_that_ends_while_redis_is_asked_about_workers_is_no_trouble() -> None:
+    stays, ends = Follower(), Follower()
+    calls = {stays, ends}
+    asked: list[list[str]] = []
+
+    def alive(names: list[str]) -> set[str]:
+        asked.append(names)
+        if len(asked) == 2:  # the worker was missed once before
+            calls.discard(ends)
+            del ends.events, ends.assistant  # Call.let_go
+        return set()
+
+    ours: Any = SimpleNamespace(_calls=calls, _link=SimpleNamespace(alive=alive))
+    watching = gevent.spawn(Listener._look_at_workers, ours)
+    until(lambda: len(asked) >= 3 or watching.dead, 10, "it goes on to watch")
+    assert not watching.dead
+    watching.kill()
+    assert stays.told
+    assert not ends.told
 
 
 def test_greenlets_are_counted_while_they_live() -> None:
