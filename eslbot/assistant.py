@@ -57,7 +57,10 @@ class Assistant:
                 self._cut = None  # by the clock, before it was known: the answer goes on
                 return
             if state is State.THINKING and self._turn and (self._turn.keyed or self._turn.typed):
-                return  # a noise would undo an entry of which no audio could be heard again
+                # A noise would undo an entry of which no audio could be heard again. By the clock,
+                # it has cut off a filler; what is said next is the answer.
+                self._cut = None
+                return
             if state in (State.SPEAKING, State.LISTENING, State.THINKING):
                 carry = self._onset()
                 self._open(keyed=False).hear(carry + event.pcm)

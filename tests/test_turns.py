@@ -176,6 +176,20 @@ def test_a_noise_does_not_undo_an_entry_that_is_thought_about(call: Call):
     assert call.state is State.SPEAKING
 
 
+def test_a_noise_over_a_filler_does_not_cost_the_answer(call: Call):
+    call.playback = Playback(320, 3, 60)  # type: ignore[assignment]
+    call.assistant.on_typed("4271")
+    # Given that the clock cuts off a filler, before it is known that nobody is listened to
+    call.playback.fill("One moment.", PCM)
+    call.assistant.cut_off(0.0)
+    call.assistant.on_speech(SpeechStarted(b""))
+    # I expect that the answer is said
+    for message in (Decision(DialogState()), Sentence(0, "Thank you."), Speech(0, 0, PCM)):
+        call.assistant.on_worker(call.assistant._epoch, 0, message)
+    assert call.state is State.SPEAKING
+    assert call.playback.busy
+
+
 def test_another_voice_does_not_say_the_end_of_a_sentence_again(call: Call):
     spoken(call, acting=False)
     assistant = call.assistant
