@@ -104,6 +104,8 @@ class Climb:
             return False  # from an attempt that the next one has overtaken
         if isinstance(message, Speech) and not self._fits(attempt, message):
             return False
+        if isinstance(message, SpeechEnd) and self._again(attempt, message):
+            return False
         return self._turn.choose(stage, number)
 
     def _fits(self, attempt: Attempt, message: Speech) -> bool:
@@ -113,6 +115,11 @@ class Climb:
         if at > attempt.next_piece:
             self._failed("tts", attempt, "a piece of speech is missing")
         return False
+
+    @staticmethod
+    def _again(attempt: Attempt, message: SpeechEnd) -> bool:
+        """What Redis says once more, after its connection broke: the voice is further on."""
+        return not message.last and message.index < attempt.next_piece[0]
 
     def _told(self, number: int, message: Started | Failed) -> None:
         work = self._turn.work.get(message.stage)
