@@ -186,7 +186,8 @@ class Turn:
     def restart(self, epoch: int) -> None:
         """Redis is back, and may have lost everything: all that is not done yet once more."""
         self._cancel()
-        self.message = dataclasses.replace(self.message, epoch=epoch)
+        out = self.link.out_for(self.message.call)  # its master may be another one by now
+        self.message = dataclasses.replace(self.message, epoch=epoch, out=out)
         self._seq = 0
         for stage, work in self.work.items():
             if work.done:

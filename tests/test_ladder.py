@@ -51,6 +51,9 @@ class Notes:
         self.fed.append((stage, turn.epoch, message))
         return True
 
+    def out_for(self, call: str) -> str:
+        return "out"
+
     def serves(self, call: str) -> bool:
         return self.healthy
 
@@ -196,6 +199,17 @@ def test_a_piece_of_speech_that_is_missing_is_a_failure(told: Told):
     assert told.notes.dispatched[-1][:2] == ("tts", 1)
 
 
+def test_what_redis_says_once_more_is_not_spoken_once_more(told: Told):
+    told.hear()
+    both = [Sentence(0, "One."), Sentence(1, "Two."), SentencesEnd(2)]
+    told.tell(0, Final("hello"), Decision(DialogState()), *both)
+    said = [Speech(0, 0, b"x"), SpeechEnd(0, False), Speech(1, 0, b"y")]
+    assert told.tell(0, *said) == [True, True, True]
+    assert told.tell(0, *said) == [False, False, False]
+    assert told.tell(0, Speech(1, 1, b"z"), SpeechEnd(1, False)) == [True, True]
+    assert told.tell(0, SpeechEnd(1, True)) == [True]
+
+
 def test_fillers_are_said_while_there_is_nothing_better_in_their_turn(told: Told):
     told.hear()
     for _ in range(3):
@@ -279,6 +293,15 @@ def test_redis_that_is_back_gets_all_that_is_not_done_again(told: Told):
     assert ("llm", 2, Final("hello")) in told.notes.fed
     assert ("tts", 2, Sentence(0, "One.")) in told.notes.fed
     assert not [m for s, epoch, m in told.notes.fed if epoch == 2 and s == "stt"]
+
+
+def test_a_turn_whose_master_is_another_one_by_now_is_answered_from_there(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+):
+    told.hear()
+    monkeypatch.setattr(told.notes, "out_for", lambda call: f"lane of {call}")
+    told.turn.restart(2)
+    assert told.turn.message.out == "lane of c"
 
 
 def test_without_redis_for_long_the_menu_takes_over(told: Told):

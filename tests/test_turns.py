@@ -55,9 +55,6 @@ class Call(Notes):
         self.transcript = Transcript(self)  # type: ignore[arg-type]
         self.assistant = Assistant(self)  # type: ignore[arg-type]
 
-    def out_for(self, call: str) -> str:
-        return "out"
-
     def go(self, event: call_state.Event) -> None:
         self.state = call_state.after(self.state, event)
 
