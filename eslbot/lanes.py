@@ -95,11 +95,14 @@ class Lane:
                     self._hand_out(streams.pairs(fields))
 
     def _keep(self) -> None:
-        """Is it there? And trim what is read."""
+        """Is it there, and takes what is written? And trim what is read."""
         with self._wire() as wire:
             while self._running:
                 try:
                     pipe = Pipe(wire)
+                    # One that is full still trims, but refuses this: to say that it works would
+                    # have all its turns begun anew, and refused, again and again.
+                    pipe.command("SET", f"{self.out}:full", "no", "EX", self._ttl_s)
                     pipe.command("XTRIM", self.out, "MINID", "~", self._last)
                     pipe.expire(self.out, self._ttl_s)
                     pipe.execute()
@@ -212,6 +215,8 @@ class Lanes:
         for master in self._cluster.masters:
             if any(lane.owner == master for lane in self._lanes.values()):
                 continue
+            if master not in self._cluster.owners:
+                continue  # its last slots have moved since the map was read
             out = next(
                 out
                 for tag in itertools.count()
