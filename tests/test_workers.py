@@ -45,7 +45,7 @@ from workers.messages import (
 )
 from workers.stt.engine import Hints, SttError
 from workers.wire import Wire
-from workers.worker import MAX_JOB_BYTES, PoolWorker, Slots, _Taken
+from workers.worker import MAX_JOB_BYTES, PoolWorker, Slots, _Taken, work
 
 OUT = "eslbot:out:test"
 ROOT = Path(__file__).parent.parent
@@ -372,6 +372,45 @@ def test_a_worker_stops_though_the_signals_exception_was_swallowed(
     with pytest.raises(StopRequested):
         worker.dequeue_job_and_maintain_ttl(None)
     assert len(asked) == 1
+
+
+def test_a_worker_told_to_stop_while_it_chooses_a_queue_is_not_begun_anew(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    begun: list[Any] = []
+
+    class Brief:
+        """Leaves at once, as one does whose Redis is away."""
+
+        stopping = False
+
+        def __init__(self, *_: object) -> None:
+            begun.append(self)
+
+        def work(self, logging_level: str) -> None:
+            assert len(begun) == 1
+
+        def finish(self) -> bool:
+            return True
+
+        def close(self) -> None:
+            """Holds nothing."""
+
+    class Place:
+        several = True
+
+        def choose(self) -> tuple[None, None]:
+            for one in begun:  # the signal's own exception is lost in what logs here
+                one.stopping = True
+            return None, None
+
+    none = SimpleNamespace(start=lambda: None, stop=lambda: None)
+    monkeypatch.setattr("workers.worker.Presence", lambda *_: none)
+    monkeypatch.setattr("workers.worker.PoolWorker", Brief)
+    context: Any = SimpleNamespace(stage="llm", name="llm-here", shard=None)
+    place: Any = Place()
+    assert work(context, place, 1, 0.0)
+    assert len(begun) == 1
 
 
 def test_a_worker_that_is_killed_is_started_again_and_ends_with_its_keeper(pool: Pool):

@@ -254,6 +254,8 @@ def work(context: jobs.Context, place: Place, slots: int, health_s: float) -> bo
             try:
                 unique = f"{context.name}-{time.monotonic_ns()}"
                 queue, context.shard = place.choose()
+                if worker is not None and worker.stopping:
+                    return worker.finish()  # told between two, and its exception was lost: _heed()
                 worker = PoolWorker(context, queue, shared, unique, place.several)
                 worker.work(logging_level="WARNING")
                 if worker.stopping:
