@@ -149,14 +149,15 @@ class Lanes:
         self._task = gevent.spawn(self._look)
 
     def stop(self) -> None:
-        """Write what waits, one second at the most, and end."""
+        """Write what waits, and take our streams away: a second at the most for each; and end."""
         self._running = False
         tasks = [task for lane in self._lanes.values() for task in lane.stop()]
         gevent.joinall(tasks, timeout=1.0)
         gevent.killall([*tasks, *([self._task] if self._task else [])])
-        for out in self._lanes:
-            with contextlib.suppress(redis.RedisError), ClusterWire(self._cluster, out) as wire:
-                wire.ask("DEL", out)
+        with gevent.Timeout(1.0, False):  # they expire by themselves
+            for out in self._lanes:
+                with contextlib.suppress(redis.RedisError), ClusterWire(self._cluster, out) as wire:
+                    wire.ask("DEL", out)
         self._cluster.close()
 
     def out(self, call: str) -> str:

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import redis
 from gevent.event import Event
 
 from workers.wire import Pipe, Wire
@@ -66,7 +65,7 @@ class Writer:
                 log.exception("something that can't be written")
         try:
             answers = pipe.execute(raise_on_error=False)
-        except redis.RedisError as error:
+        except Exception as error:  # whatever it is: others have to be written after it
             self.lost += len(batch)
             self._on_trouble(error)
             return

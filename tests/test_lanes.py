@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
+import gevent
 import pytest
 
 from eslbot.lanes import Lane, Lanes
+from eslbot.writer import Writer
 from tests.cluster import SLOTS, ClusterNodes, tell
 from tests.house import until
 from tests.test_cluster import call_on
@@ -79,3 +81,54 @@ def test_no_lane_is_laid_to_a_master_whose_last_slot_has_moved(monkeypatch: pyte
     monkeypatch.setattr(lanes, "_key", lambda tag: pytest.fail("looked for"))
     lanes._lay()
     assert lanes.masters() == (0, 0)
+
+
+def test_it_ends_though_a_master_does_not_answer(monkeypatch: pytest.MonkeyPatch):
+    class Mute:
+        def __init__(self, cluster: Any, key: str) -> None:
+            asked.append(key)
+
+        def __enter__(self) -> Any:
+            return SimpleNamespace(ask=lambda *_: gevent.sleep(3600))
+
+        def __exit__(self, *_: object) -> None:
+            """Holds nothing."""
+
+    asked: list[str] = []
+    closed: list[bool] = []
+    monkeypatch.setattr("eslbot.lanes.ClusterWire", Mute)
+    cluster: Any = SimpleNamespace(close=lambda: closed.append(True))
+    lanes = Lanes(cluster, "here", 60, lambda fields: None, lambda *_: None)
+    lanes._lanes = {"out": SimpleNamespace(stop=list)}  # type: ignore[dict-item]
+    gevent.spawn(lanes.stop).get(timeout=60)
+    assert asked == ["out"]
+    assert closed
+
+
+def test_a_writer_outlives_what_nobody_has_thought_of():
+    class Wire:
+        """Of which the first answer makes no sense."""
+
+        def __enter__(self) -> Any:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            """Holds nothing."""
+
+        def ask_all(self, packed: list[bytes]) -> list[Any]:
+            sent.append(packed)
+            if len(sent) == 1:
+                raise ValueError("no answer")
+            return [b"OK" for _ in packed]
+
+    sent: list[list[bytes]] = []
+    told: list[Exception] = []
+    writer = Writer(Wire, told.append)  # type: ignore[arg-type]
+    writing = gevent.spawn(writer.run)
+    for number in (1, 2):
+        assert writer.put(lambda pipe: pipe.command("PING"), urgent=True)
+        until(lambda n=number: len(sent) == n or writing.dead, 20, "it was written")
+    writer.stop()
+    writing.get(timeout=20)
+    assert len(sent) == 2
+    assert (writer.lost, len(told)) == (1, 1)
