@@ -159,7 +159,7 @@ def test_calls_go_through_haproxy_to_the_listener_that_is_ready(house: House, tm
     for then, now in (
         ("127.0.0.1:8083", f"127.0.0.1:{front}"),
         ("127.0.0.1:8084 check port 9184", f"127.0.0.1:{dead} check port {dead_metrics}"),
-        ("127.0.0.1:8085 check port 9185",
+        ("127.0.0.1:8088 check port 9185",
          f"127.0.0.1:{house.port} check port {house.metrics_port}"),
     ):  # fmt: skip
         assert then in text
