@@ -58,7 +58,9 @@ LOOK_AT_SWITCH_S = 2.0
 LOOK_AT_PROMOTED_S = 2.0
 HEDGE_PERCENT = 10
 QUEUE_CONNECTIONS = 4
-AUDIO_CONNECTIONS = 8  # to each master; four wait there at once, others are sent on from elsewhere
+# To each master; opened when needed. A lane has three, and after a change of the cluster several
+# lanes may lie on one master.
+AUDIO_CONNECTIONS = 32
 TRANSLATIONS_AGAIN_S = 60.0  # until phrases in another language are tried once more
 # New objects until the youngest are looked at, then all. A call that has ended needs no collector
 # (Call.let_go): this is for what little else knows itself, tracebacks for instance.
