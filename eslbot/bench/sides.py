@@ -74,6 +74,8 @@ class Ours:
         environ |= {f"ESLBOT_{role}_URL": provider for role in ("STT", "LLM", "TTS")}
         # Nothing fails here, and 64 recognisers in reserve would take long to start.
         environ |= {f"ESLBOT_{role}_EMBEDDED": "off" for role in ("STT", "LLM", "TTS")}
+        # The provider says the same each time; the peer asks it each time.
+        environ |= {f"ESLBOT_SPEECH_{where}_MB": "0" for where in ("CACHE", "DISK", "REDIS")}
         self._terms = terms
         self._house = House(
             folder,

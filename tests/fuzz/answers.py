@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any
 
-import httpcore
 import httpx
 
 from eslbot.esl import clean_value, set_variables
@@ -23,7 +22,6 @@ from tests.fuzz.mutate import HOSTILE, NUMBERS, mangled, reshaped, sliced, text,
 from tests.fuzz.runner import Target
 from tests.provider import tone
 from workers.bot import load
-from workers.http_pool import Streamed
 from workers.http_provider import (
     MAX_EVENT_BYTES,
     Answer,
@@ -45,6 +43,22 @@ URL = "http://127.0.0.1:9/v1"
 HOUR_S = 3600.0
 
 
+class _Told:
+    """An answer's pieces, as workers.http_pool.Reply."""
+
+    status = 200
+
+    def __init__(self, headers: list[tuple[bytes, bytes]], pieces: list[bytes]) -> None:
+        self.headers = headers
+        self._pieces = _pieces(pieces)
+
+    def read(self) -> bytes:
+        return next((piece for piece in self._pieces if piece), b"")
+
+    def close(self) -> None:
+        """There is no connection."""
+
+
 class _Memory:
     """A connection pool whose answer is there already."""
 
@@ -52,9 +66,8 @@ class _Memory:
         self.pieces: list[bytes] = []
         self.content_type = "application/json"
 
-    def send(self, _request: object) -> Streamed:
-        headers = [(b"Content-Type", self.content_type.encode())]
-        return Streamed(httpcore.Response(200, headers=headers, content=_pieces(self.pieces)))
+    def send(self, _request: object) -> _Told:
+        return _Told([(b"Content-Type", self.content_type.encode())], self.pieces)
 
 
 def _pieces(pieces: list[bytes]) -> Iterator[bytes]:
@@ -90,7 +103,7 @@ def _make_events(dice: Random) -> list[bytes]:
 def _events(pieces: list[bytes]) -> tuple[list[bytes], bool]:
     found: list[bytes] = []
     answer = Answer(Deadline(HOUR_S), None)
-    answer.take(Streamed(httpcore.Response(200, content=_pieces(pieces))))
+    answer.take(_Told([], pieces))
     try:
         found.extend(answer.events())
     except ProviderError:
