@@ -25,6 +25,7 @@ from eslbot.lanes import Lanes
 from eslbot.outbox import Outbox
 from eslbot.shards import Shards
 from eslbot.transfer_caps import TransferCaps
+from eslbot.writer import Writer
 from workers import streams
 from workers.bot import Bot
 from workers.cluster import Cluster
@@ -33,14 +34,8 @@ from workers.wire import Pipe, Wire
 
 log = logging.getLogger(__name__)
 
-MAX_WAITING = 20_000
-MAX_BATCH = 500
-GATHER_S = 0.05  # what nobody waits for goes together
 KEEP_EVERY_S = 2.0
 LOG_TTL_S = 3600
-
-# What Redis says when it is there and still can't be worked with.
-USELESS = ("OOM", "READONLY", "MISCONF", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "NOPERM", "NOAUTH")
 
 # Of a log, the entries with what the caller said from a time on.
 FORGET_HEARD = """
@@ -78,7 +73,6 @@ class Link:
         self.about: Callable[[], dict[str, Any]] = dict  # what others may know of this listener
         self.chaos: chaos.Order | None = None
         self.ai_off: list[tuple[str, ai_off.Order]] = []
-        self.lost = 0  # writes that never reached Redis
         self.workers: dict[str, list[dict[str, Any]]] = {stage: [] for stage in streams.STAGES}
         self.outbox = Outbox(client, listener, records_backlog)
         self._client = client
@@ -88,8 +82,7 @@ class Link:
         self._ttl_s = ttl_s
         self._on_health = on_health
         self._listener = listener
-        self._waiting: list[Callable[[Pipe], object]] = []
-        self._urgent = Event()
+        self._writer = Writer(lambda: Wire(client), self._trouble, self._send_records)
         self._handlers: dict[str, OnMessage] = {}
         self._last: bytes | str = b"0"
         self._running = True
@@ -101,7 +94,7 @@ class Link:
             self.lanes = Lanes(audio, listener, ttl_s, self._hand_out, on_health)
 
     def start(self) -> None:
-        self._tasks = [gevent.spawn(t) for t in (self._write, self._read, self._keep)]
+        self._tasks = [gevent.spawn(t) for t in (self._writer.run, self._read, self._keep)]
         for others in (self.lanes, self.shards):
             if others:
                 others.start()
@@ -109,6 +102,7 @@ class Link:
     def stop(self) -> None:
         """Write what waits, one second at the most, and end."""
         self._running = False
+        self._writer.stop()
         for others in (self.lanes, self.shards):
             if others:
                 others.stop()
@@ -124,7 +118,7 @@ class Link:
     @property
     def all_lost(self) -> int:
         """Writes that never reached any Redis."""
-        return self.lost + sum(o.lost for o in (self.lanes, self.shards) if o)
+        return self._writer.lost + sum(o.lost for o in (self.lanes, self.shards) if o)
 
     def ready(self, stage: str, bots: Iterable[Bot]) -> bool:
         """Whether for each of these bots a worker of this stage is there and has got ready."""
@@ -228,65 +222,21 @@ class Link:
         self._put(write)
 
     def _put(self, write: Callable[[Pipe], object], urgent: bool = False) -> bool:
-        """What is not urgent goes with what is, or GATHER_S later; the order stays."""
-        if len(self._waiting) >= MAX_WAITING:
-            self.lost += 1
-            return False
-        self._waiting.append(write)
-        if urgent:
-            self._urgent.set()
-        return self.healthy
+        """Whether it will be written, as far as is known."""
+        return self._writer.put(write, urgent) and self.healthy
 
     # -- the three greenlets
 
-    def _write(self) -> None:
-        with Wire(self._client) as wire:
-            while self._running or self._waiting:
-                self._urgent.wait(GATHER_S)
-                self._urgent.clear()
-                if self._waiting:
-                    self._write_batch(Pipe(wire))
-                if self.healthy:
-                    self._send_records()
-
-    def _write_batch(self, pipe: Pipe) -> None:
-        batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
-        if self._waiting:
-            self._urgent.set()
-        for write in batch:
-            try:
-                write(pipe)
-            except Exception:
-                self.lost += 1
-                log.exception("something that can't be written")
-        try:
-            answers = pipe.execute(raise_on_error=False)
-        except Exception as error:
-            # What these writes were for is lost; the turns are begun anew when Redis is back.
-            self.lost += len(batch)
-            self._trouble(error)
-            return
-        self._look_at(answers)
-
     def _send_records(self) -> None:
         """On their own: what Redis does not take now is kept."""
+        if not self.healthy:
+            return
         try:
             self.outbox.send()
         except redis.RedisError as error:
             self._trouble(error)
         except Exception:
             log.exception("records that can't be written")
-
-    def _look_at(self, answers: list[Any]) -> None:
-        errors = [answer for answer in answers if isinstance(answer, Exception)]
-        if not errors:
-            return
-        self.lost += len(errors)
-        useless = next((e for e in errors if _useless(e)), None)
-        if useless is not None:
-            self._trouble(useless)
-        else:
-            log.error("Redis refused %d writes: %s", len(errors), streams.plain(errors[0]))
 
     def _read(self) -> None:
         with Wire(self._client) as wire:
@@ -369,8 +319,3 @@ def _all(_: str) -> bool:
 
 def _nothing(_: Pipe) -> None:
     """Writes nothing."""
-
-
-def _useless(error: Exception) -> bool:
-    named = type(error).__name__.removesuffix("Error").upper()
-    return str(error).split(" ")[0] in USELESS or named in ("OUTOFMEMORY", "BUSYLOADING")

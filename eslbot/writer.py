@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from gevent.event import Event
+from redis import exceptions
 
+from workers import streams
 from workers.wire import Pipe, Wire
 
 log = logging.getLogger(__name__)
@@ -17,19 +19,39 @@ MAX_WAITING = 20_000
 MAX_BATCH = 500
 GATHER_S = 0.05  # what nobody waits for goes together
 
+# Redis is there, and none of the writes will do: full, a replica by now, without its slots. A write
+# that only lacks a right is none of these.
+USELESS = (
+    exceptions.ConnectionError,
+    exceptions.TimeoutError,
+    exceptions.OutOfMemoryError,
+    exceptions.ReadOnlyError,
+    exceptions.ClusterDownError,
+    exceptions.AskError,
+    exceptions.TryAgainError,
+)
+USELESS_CODES = ("MISCONF", "NOREPLICAS")  # which redis-py has no class for
+
 
 class Writer:
-    """on_trouble(error): what was written is lost, or some of it."""
+    """on_trouble(error): Redis can't be worked with, and what was written is lost. A write that
+    Redis alone refuses is only counted and logged. then(): called after each round."""
 
-    def __init__(self, wire: Callable[[], Wire], on_trouble: Callable[[Exception], None]) -> None:
+    def __init__(
+        self,
+        wire: Callable[[], Wire],
+        on_trouble: Callable[[Exception], None],
+        then: Callable[[], None] | None = None,
+    ) -> None:
         self.lost = 0
         self._wire = wire
         self._on_trouble = on_trouble
-        self._waiting: list[Callable[[Any], None]] = []
+        self._then = then
+        self._waiting: list[Callable[[Any], object]] = []
         self._urgent = Event()
         self._running = True
 
-    def put(self, write: Callable[[Any], None], urgent: bool) -> bool:
+    def put(self, write: Callable[[Any], object], urgent: bool) -> bool:
         """write(pipe) will be called. What is not urgent goes with what is, or GATHER_S later; the
         order stays. False: there is no room."""
         if len(self._waiting) >= MAX_WAITING:
@@ -52,6 +74,8 @@ class Writer:
                 self._urgent.clear()
                 if self._waiting:
                     self._write(Pipe(wire))
+                if self._then is not None:
+                    self._then()
 
     def _write(self, pipe: Pipe) -> None:
         batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
@@ -70,6 +94,15 @@ class Writer:
             self._on_trouble(error)
             return
         errors = [answer for answer in answers if isinstance(answer, Exception)]
-        if errors:
-            self.lost += len(errors)
-            self._on_trouble(errors[0])
+        if not errors:
+            return
+        self.lost += len(errors)
+        useless = next((error for error in errors if _useless(error)), None)
+        if useless is not None:
+            self._on_trouble(useless)
+        else:
+            log.error("Redis refused %d writes: %s", len(errors), streams.plain(errors[0]))
+
+
+def _useless(error: Exception) -> bool:
+    return isinstance(error, USELESS) or str(error).split(" ")[0] in USELESS_CODES

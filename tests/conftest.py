@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import redis
@@ -17,6 +18,9 @@ from eslbot.rig.house import RedisProcess as RedisServer
 from eslbot.rig.house import free_port
 from tests import postgres
 from workers.bot import Bot, load
+
+if TYPE_CHECKING:
+    from tests.cluster import ClusterNodes
 
 __all__ = ["ENERGY", "RedisServer", "free_port", "wait_until"]
 
@@ -66,6 +70,19 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> None:
 
     base = tmp_path_factory.getbasetemp()
     house.models = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "models"
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterNodes]:
+    """A Redis Cluster of a test file's own: masters and slots are lost in it."""
+    from tests.cluster import ClusterNodes  # which itself has need of this module
+
+    one = ClusterNodes(tmp_path_factory.mktemp("cluster"))
+    try:
+        one.start()
+        yield one
+    finally:
+        one.stop()
 
 
 @pytest.fixture(scope="session")

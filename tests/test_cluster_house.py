@@ -18,16 +18,6 @@ from workers import streams
 
 
 @pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterNodes]:
-    one = ClusterNodes(tmp_path_factory.mktemp("cluster"))
-    try:
-        one.start()
-        yield one
-    finally:
-        one.stop()
-
-
-@pytest.fixture(scope="module")
 def queues(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisProcess]]:
     both = [RedisProcess(tmp_path_factory.mktemp(f"queues{number}")) for number in (0, 1)]
     for one in both:

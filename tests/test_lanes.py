@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import gevent
 import pytest
+from redis._parsers.base import BaseParser
 
 from eslbot.lanes import Lane, Lanes
 from eslbot.writer import Writer
@@ -17,16 +17,6 @@ from tests.test_cluster import call_on
 from workers.cluster import Address, Cluster, connect
 from workers.messages import AudioEnd, Turn
 from workers.settings import load
-
-
-@pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterNodes]:
-    one = ClusterNodes(tmp_path_factory.mktemp("cluster"))
-    try:
-        one.start()
-        yield one
-    finally:
-        one.stop()
 
 
 def cluster_of(nodes: ClusterNodes) -> Cluster:
@@ -132,3 +122,39 @@ def test_a_writer_outlives_what_nobody_has_thought_of():
     writing.get(timeout=20)
     assert len(sent) == 2
     assert (writer.lost, len(told)) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("said", "useless"),
+    [
+        ("READONLY You can't write against a read only replica.", True),
+        ("OOM command not allowed when used memory > 'maxmemory'.", True),
+        ("MISCONF Redis is configured to save RDB snapshots", True),
+        ("CLUSTERDOWN The cluster is down", True),
+        ("MOVED 3999 127.0.0.1:6381", True),
+        ("WRONGTYPE Operation against a key", False),
+        ("NOPERM this user has no permissions", False),
+    ],
+)
+def test_one_write_that_is_refused_is_not_all_of_them(said: str, useless: bool):
+    class Wire:
+        """Whose Redis takes the first write and says this to the second."""
+
+        def __enter__(self) -> Any:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            """Holds nothing."""
+
+        def ask_all(self, packed: list[bytes]) -> list[Any]:
+            return [b"OK", BaseParser.parse_error(said)]
+
+    told: list[Exception] = []
+    rounds: list[int] = []
+    writer = Writer(Wire, told.append, lambda: rounds.append(writer.lost))  # type: ignore[arg-type]
+    for _ in range(2):
+        assert writer.put(lambda pipe: pipe.command("PING"), urgent=True)
+    writer.stop()
+    writer.run()
+    assert rounds == [1]
+    assert len(told) == useless
